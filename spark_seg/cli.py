@@ -1,0 +1,227 @@
+"""The command line. `jobs/*.py` and the entry point `spark-seg` both come through `main`."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from typer.core import TyperGroup
+
+from spark_seg.config import Settings, json_schema, load_settings
+from spark_seg.config.template import template
+from spark_seg.errors import NoAcceptableCandidate, SegmentationError
+from spark_seg.periods import parse_as_of
+
+console = Console(highlight=False)
+errors = Console(stderr=True, highlight=False)
+
+
+class _Commands(TyperGroup):
+    """Takes `run_all` for `run-all`: a job is called as its file is."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        return super().get_command(ctx, cmd_name.replace("_", "-"))
+
+
+app = typer.Typer(cls=_Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+config_app = typer.Typer(no_args_is_help=True, help="Check and describe configurations.")
+app.add_typer(config_app, name="config")
+
+ConfigOption = Annotated[
+    list[Path], typer.Option("--config", "-c", help="YAML file; repeat it for overlays, the last one wins.")
+]
+AsOfOption = Annotated[
+    str, typer.Option("--as-of", help="Day the snapshot describes, YYYY-MM-DD (exclusive).")
+]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", help="One setting, e.g. selection.k_max=6; repeatable.")
+]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Print the plan, check everything, write nothing.")
+]
+ReviseOption = Annotated[
+    bool, typer.Option("--revise", help="Publish a new revision of an as_of that is published differently.")
+]
+ModelOption = Annotated[
+    str | None, typer.Option("--model-run", help="Run whose model scores; default: the last trained.")
+]
+
+
+@app.callback()
+def _about() -> None:
+    """Customer segmentation on Spark and Delta Lake."""
+
+
+@app.command()
+def build_features(
+    config: ConfigOption,
+    as_of: AsOfOption,
+    set_: SetOption = None,
+    dry_run: DryRunOption = False,
+    revise: ReviseOption = False,
+) -> None:
+    """Source tables → the tables features and rejects."""
+    _run("build_features", config, as_of, set_, dry_run, revise)
+
+
+@app.command()
+def train_segments(
+    config: ConfigOption,
+    as_of: AsOfOption,
+    set_: SetOption = None,
+    dry_run: DryRunOption = False,
+    revise: ReviseOption = False,
+) -> None:
+    """The published features of as_of → model, candidates, assignments and profiles."""
+    _run("train_segments", config, as_of, set_, dry_run, revise)
+
+
+@app.command()
+def assign_segments(
+    config: ConfigOption,
+    as_of: AsOfOption,
+    set_: SetOption = None,
+    dry_run: DryRunOption = False,
+    revise: ReviseOption = False,
+    model_run: ModelOption = None,
+) -> None:
+    """The published features of as_of and a saved model → assignments and profiles, without a refit."""
+    _run("assign_segments", config, as_of, set_, dry_run, revise, model_run)
+
+
+@app.command()
+def run_all(
+    config: ConfigOption,
+    as_of: AsOfOption,
+    set_: SetOption = None,
+    dry_run: DryRunOption = False,
+    revise: ReviseOption = False,
+) -> None:
+    """build_features and train_segments as one run: all of it becomes visible at once."""
+    _run("run_all", config, as_of, set_, dry_run, revise)
+
+
+@config_app.command("check")
+def config_check(files: Annotated[list[Path], typer.Argument()], set_: SetOption = None) -> None:
+    """Report all mistakes of a configuration (with its overlays) at once."""
+    from spark_seg.pipeline import check_settings
+
+    check_settings(load_settings(files, set_ or []))
+    console.print(f"{', '.join(map(str, files))}: no problems")
+
+
+@config_app.command("schema")
+def config_schema() -> None:
+    """Print the JSON Schema of a configuration, for editors."""
+    sys.stdout.write(json.dumps(json_schema(), indent=2) + "\n")
+
+
+@config_app.command("template")
+def config_template() -> None:
+    """Print every setting with its default and its meaning (this is conf/base.yaml)."""
+    sys.stdout.write(template())
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with the code of README's table."""
+    try:
+        app(args=list(arguments) if arguments is not None else None)  # exits by itself: 0, or 2 for usage
+    except SegmentationError as error:
+        if isinstance(error, NoAcceptableCandidate) and error.candidates:
+            from spark_seg.report import candidate_table
+
+            errors.print(f"[bold]{error.title}[/bold]")
+            errors.print(candidate_table(error.candidates))
+            errors.print("Nothing was published.")
+        else:
+            errors.print(error.render(), markup=False, soft_wrap=True)
+        sys.exit(error.exit_code)
+    except Exception:  # the one place that turns the unexpected into exit code 1
+        traceback.print_exc()
+        sys.exit(1)
+
+
+def _run(
+    job: str,
+    config: list[Path],
+    as_of: str,
+    overrides: list[str] | None,
+    dry_run: bool,
+    revise: bool,
+    model_run: str | None = None,
+) -> None:
+    day = parse_as_of(as_of)
+    settings = load_settings(config, overrides or [])
+    _log_to_terminal()
+    # pyspark takes a second to import: a wrong configuration is answered before that.
+    from spark_seg.pipeline import check_settings, make_plan, run_plan
+    from spark_seg.report import print_outcome
+    from spark_seg.session import start_session
+
+    check_settings(settings)
+    spark = start_session(settings.session)
+    plan = make_plan(spark, settings, job, day, revise, model_run)
+    where = settings.publishing.root or settings.publishing.database
+    console.print(
+        f"plan       {_inputs(plan.inputs)}  →  {where}   run {plan.run_id} revision {plan.revision}",
+        soft_wrap=True,
+    )
+    if dry_run:
+        _print_plan(settings, plan.outputs, plan.published is not None)
+        return
+    with Progress(
+        TextColumn("select    "),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("candidates"),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    ) as bar:
+        task = bar.add_task("fit", total=None, visible=False)
+        outcome = run_plan(
+            plan, lambda done, total: bar.update(task, completed=done, total=total, visible=done < total)
+        )
+    print_outcome(console, outcome.profiles, outcome.candidates)
+    console.print(
+        f"\nrun {outcome.run_id} {'was published already' if outcome.already_published else 'published'}"
+    )
+
+
+def _inputs(inputs: Sequence[tuple[str, str, str]]) -> str:
+    return " · ".join(f"{table}@{version}" for _, table, version in inputs)
+
+
+def _print_plan(settings: Settings, outputs: Sequence[str], published: bool) -> None:
+    for table in outputs:
+        place = settings.publishing.database
+        console.print(f"write      {f'{place}.{table}' if place else f'{settings.publishing.root}/{table}'}")
+    console.print(
+        "published already: a run would do nothing" if published else "nothing was read in full or written"
+    )
+
+
+def _log_to_terminal() -> None:
+    handler: logging.Handler
+    if console.is_terminal:
+        handler = RichHandler(
+            console=console, show_time=False, show_level=False, show_path=False, markup=False
+        )
+        handler.setFormatter(logging.Formatter("%(message)s"))
+    else:
+        handler = logging.StreamHandler(sys.stdout)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    logger = logging.getLogger("spark_seg")
+    logger.handlers[:] = [handler]
+    logger.setLevel(logging.INFO)
+    logger.propagate = False

@@ -1,0 +1,53 @@
+"""Configuration: YAML files, merged in order, into one frozen model."""
+
+from spark_seg.config.expressions import ALLOWED_FUNCTIONS, checked_sql, referenced_columns
+from spark_seg.config.load import config_digest, json_schema, load_settings
+from spark_seg.config.model import (
+    Archetype,
+    CleaningSettings,
+    ClusteringSettings,
+    ColumnMapping,
+    CustomersSource,
+    EngagementSettings,
+    EventsSource,
+    FeatureSettings,
+    LifecycleSettings,
+    OrdersSource,
+    PreparationSettings,
+    PreparedFeature,
+    PublishingSettings,
+    SegmentSettings,
+    SelectionRules,
+    SelectionSettings,
+    SessionSettings,
+    Settings,
+    TableRef,
+)
+
+__all__ = [
+    "ALLOWED_FUNCTIONS",
+    "Archetype",
+    "CleaningSettings",
+    "ClusteringSettings",
+    "ColumnMapping",
+    "CustomersSource",
+    "EngagementSettings",
+    "EventsSource",
+    "FeatureSettings",
+    "LifecycleSettings",
+    "OrdersSource",
+    "PreparationSettings",
+    "PreparedFeature",
+    "PublishingSettings",
+    "SegmentSettings",
+    "SelectionRules",
+    "SelectionSettings",
+    "SessionSettings",
+    "Settings",
+    "TableRef",
+    "checked_sql",
+    "config_digest",
+    "json_schema",
+    "load_settings",
+    "referenced_columns",
+]

@@ -1,0 +1,555 @@
+"""Every setting: its type, unit, default, limits and effect. No pyspark here.
+
+The descriptions are the documentation: `conf/base.yaml` and the JSON Schema are written from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Annotated, Any, Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from spark_seg.config.expressions import IDENTIFIER, checked_sql, referenced_columns
+from spark_seg.errors import suggestion
+
+
+def _identifier(value: str) -> str:
+    if not IDENTIFIER.match(value):
+        raise ValueError(
+            f"must be letters, digits and _ and not start with a digit; got {value!r}. "
+            "Rename it at the source, or give it a plain name in a view"
+        )
+    return value
+
+
+def _path(value: str) -> str:
+    if not value.strip() or any(c in value for c in "'\"`\\;\n\r\t\0") or "/../" in f"/{value}/":
+        raise ValueError(f"must be a plain path without quotes, backslashes or '..'; got {value!r}")
+    return value
+
+
+def _table_name(value: str) -> str:
+    parts = value.split(".")
+    if len(parts) not in (2, 3) or not all(IDENTIFIER.match(part) for part in parts):
+        raise ValueError(
+            f"must be schema.table or catalog.schema.table of plain identifiers; got {value!r}. "
+            "A table at a path is given as `path:`"
+        )
+    return value
+
+
+def _schema_name(value: str) -> str:
+    parts = value.split(".")
+    if len(parts) not in (1, 2) or not all(IDENTIFIER.match(part) for part in parts):
+        raise ValueError(f"must be schema or catalog.schema of plain identifiers; got {value!r}")
+    return value
+
+
+def _time_zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(f"must be an IANA time zone such as 'Europe/Berlin'; got {value!r}") from None
+    return value
+
+
+def _expression(value: str) -> str:
+    checked_sql(value)
+    return value
+
+
+Identifier = Annotated[str, AfterValidator(_identifier)]
+PathText = Annotated[str, AfterValidator(_path)]
+TableName = Annotated[str, AfterValidator(_table_name)]
+SchemaName = Annotated[str, AfterValidator(_schema_name)]
+TimeZone = Annotated[str, AfterValidator(_time_zone)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Days = Annotated[int, Field(ge=1, le=36_500)]
+
+
+class Model(BaseModel):
+    """Frozen, and strict about unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+# ---------------------------------------------------------------- sources
+
+
+class TableRef(Model):
+    """Where rows are read: a catalog name, or a path."""
+
+    table: TableName | None = Field(None, description="catalog name: schema.table or catalog.schema.table")
+    path: PathText | None = Field(None, description="folder of a table without a catalog name")
+    format: Literal["delta", "parquet", "csv"] = Field("delta", description="format of what lies at `path`")
+    options: dict[Literal["sep", "encoding", "quote", "escape", "nullValue", "multiLine"], str] = Field(
+        default_factory=dict, description="how a CSV file is written; its first line must be the header"
+    )
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if (self.table is None) == (self.path is None):
+            raise ValueError("must have exactly one of `table` and `path`")
+        if self.table is not None and self.format != "delta":
+            raise ValueError("a catalog table is read as Delta; `format` belongs to `path`")
+        if self.options and self.format != "csv":
+            raise ValueError("`options` belong to the format csv")
+        return self
+
+    @property
+    def label(self) -> str:
+        """What messages and the ledger call this table."""
+        return self.table or self.path or ""
+
+
+class ColumnMapping(Model):
+    """One canonical column: a source column, a checked expression over source columns, or a constant."""
+
+    column: Identifier | None = Field(None, description="source column; its values are cast")
+    expression: Annotated[str, AfterValidator(_expression)] | None = Field(
+        None, description="SQL of allow-listed functions over source columns"
+    )
+    value: str | None = Field(None, description="the same constant on every row")
+    format: str | None = Field(
+        None, description="pattern of a date given as text, e.g. dd/MM/yyyy; default: ISO 8601"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, data: Any) -> Any:
+        return {"column": data} if isinstance(data, str) else data
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Self:
+        if sum(x is not None for x in (self.column, self.expression, self.value)) != 1:
+            raise ValueError("must have exactly one of `column`, `expression` and `value`")
+        return self
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """Source columns this mapping needs."""
+        if self.column is not None:
+            return frozenset({self.column})
+        return frozenset(referenced_columns(self.expression)) if self.expression is not None else frozenset()
+
+
+class Lookup(TableRef):
+    """A table that adds columns to a source, matched on a key that is unique in it."""
+
+    key: tuple[Identifier, ...] = Field(description="columns with the same name on both sides", min_length=1)
+    columns: tuple[Identifier, ...] = Field(description="columns to bring along", min_length=1)
+
+
+def _check_roles(columns: Mapping[str, ColumnMapping], required: set[str], optional: set[str]) -> None:
+    problems = [
+        f"unknown column role '{role}'; {suggestion(role, required | optional)}"
+        for role in columns
+        if role not in required | optional
+    ]
+    problems += [f"role '{role}' is required" for role in sorted(required - columns.keys())]
+    if problems:
+        raise ValueError("; ".join(problems))
+
+
+class _Source(TableRef):
+    lookups: tuple[Lookup, ...] = Field((), description="tables joined to bring more columns")
+    columns: dict[str, ColumnMapping] = Field(description="canonical column → where it comes from")
+
+
+class OrdersSource(_Source):
+    """Purchase lines. Roles: customer_id, order_id, ordered_at, amount; optional line_id, category,
+    currency, status."""
+
+    @model_validator(mode="after")
+    def _roles(self) -> Self:
+        _check_roles(
+            self.columns,
+            {"customer_id", "order_id", "ordered_at", "amount"},
+            {"line_id", "category", "currency", "status"},
+        )
+        return self
+
+
+class EventsSource(_Source):
+    """Any other interaction. Roles: customer_id, occurred_at, kind; optional event_id, subject."""
+
+    @model_validator(mode="after")
+    def _roles(self) -> Self:
+        _check_roles(self.columns, {"customer_id", "occurred_at", "kind"}, {"event_id", "subject"})
+        return self
+
+
+class CustomersSource(_Source):
+    """One row per customer. Role: customer_id; every other name becomes an attribute."""
+
+    @model_validator(mode="after")
+    def _roles(self) -> Self:
+        _check_roles(self.columns, {"customer_id"}, set(self.columns))
+        for role in self.columns:
+            _identifier(role)
+        return self
+
+
+class SourcesSettings(Model):
+    """Where rows are read."""
+
+    orders: OrdersSource = Field(description="purchase lines (required)")
+    events: tuple[EventsSource, ...] = Field((), description="other interactions, from any number of tables")
+    customers: CustomersSource | None = Field(None, description="customer attributes")
+
+
+# ---------------------------------------------------------------- rooms
+
+
+class SessionSettings(Model):
+    """How Spark is started; changes no result."""
+
+    master: str | None = Field(
+        None, description="Spark master when nothing else gives one (spark-submit does); default local[*]"
+    )
+    app_name: str = Field("spark_seg", description="name of the application in Spark's UI")
+    conf: dict[str, str | int | float | bool] = Field(
+        default_factory=dict, description="Spark settings of a session started here, from an overlay"
+    )
+
+
+class CleaningSettings(Model):
+    """Which rows are trusted."""
+
+    currency: str | None = Field(
+        None, description="the one currency amounts may be in; needs the role `currency`; null: not checked"
+    )
+    returns: Literal["net", "reject"] = Field(
+        "net", description="net: a return lowers the customer's spend on its day; reject: leave it out"
+    )
+    returned_statuses: tuple[str, ...] = Field(
+        (), description="values of `status` that mark a return, besides a negative amount"
+    )
+    cancellations: Literal["net", "reject"] = Field(
+        "reject",
+        description="reject: the cancelled purchase itself carries the status and is left out; "
+        "net: the row is the reversal of an earlier purchase row and its amount is taken off",
+    )
+    cancelled_statuses: tuple[str, ...] = Field((), description="values of `status` that mark a cancellation")
+    zero_amounts: Literal["keep", "reject"] = Field(
+        "reject", description="keep: an order of amount zero counts as an order"
+    )
+    earliest: date = Field(date(1970, 1, 1), description="rows dated before this day are rejected")
+    max_reject_share: Share = Field(
+        0.05,
+        description="share of a source's rows that may be rejected; above it the run stops. Rows on or "
+        "after as_of do not count: a backfill rightly sees them",
+    )
+    keep_after_as_of: bool = Field(
+        True, description="write rows on or after as_of to rejects; false: count them only (long backfills)"
+    )
+
+
+class EngagementSettings(Model):
+    """What events count for."""
+
+    kinds: dict[Identifier, Annotated[float, Field(ge=0)]] = Field(
+        default_factory=dict, description="event kind → weight in the engagement score (0: counted only)"
+    )
+    half_life_days: Days = Field(30, description="age at which an event's weight has halved, in days")
+    contact_kind: Identifier | None = Field(
+        None, description="kind that means 'we contacted the customer'; its `subject` names the campaign"
+    )
+    response_kind: Identifier | None = Field(
+        None, description="kind that means 'the customer answered' a contact with the same `subject`"
+    )
+
+    @model_validator(mode="after")
+    def _kinds_known(self) -> Self:
+        if (self.contact_kind is None) != (self.response_kind is None):
+            raise ValueError("contact_kind and response_kind must be given together")
+        for kind in (self.contact_kind, self.response_kind):
+            if kind is not None and kind not in self.kinds:
+                raise ValueError(f"kind '{kind}' is not in kinds; {suggestion(kind, self.kinds)}")
+        return self
+
+
+class LifecycleSettings(Model):
+    """Borders between lifecycle stages."""
+
+    new_within_days: Days = Field(60, description="first order at most this many days ago: new")
+    active_within_days: Days = Field(45, description="last order at most this many days ago: active")
+    lapsed_after_days: Days = Field(120, description="last order more than this many days ago: lapsed")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.active_within_days >= self.lapsed_after_days:
+            raise ValueError(
+                f"lapsed_after_days must be more than active_within_days ({self.active_within_days}); "
+                f"got {self.lapsed_after_days}"
+            )
+        return self
+
+
+class FeatureSettings(Model):
+    """What is computed per customer."""
+
+    lookback_days: Days = Field(
+        365, description="length of the observation period [as_of - lookback_days, as_of), in days"
+    )
+    lookbacks_days: tuple[Days, ...] = Field(
+        (30, 90), description="further, shorter periods for frequency_<n>d and monetary_<n>d, in days"
+    )
+    trend_days: Days = Field(
+        90, description="the last trend_days against the trend_days before them, in days"
+    )
+    engagement: EngagementSettings = Field(default_factory=EngagementSettings)
+    lifecycle: LifecycleSettings = Field(default_factory=LifecycleSettings)
+    eligible: Literal["buyers", "active"] = Field(
+        "buyers",
+        description="who is segmented. buyers: an order in the observation period; "
+        "active: an order or an event in it",
+    )
+
+    @model_validator(mode="after")
+    def _periods(self) -> Self:
+        too_long = [d for d in (*self.lookbacks_days, 2 * self.trend_days) if d > self.lookback_days]
+        if too_long:
+            raise ValueError(
+                f"lookback_days must be at least {max(too_long)} (the longest of lookbacks_days and twice "
+                f"trend_days); got {self.lookback_days}"
+            )
+        if len(set(self.lookbacks_days)) != len(self.lookbacks_days):
+            raise ValueError("lookbacks_days must not repeat a period")
+        return self
+
+
+class PreparedFeature(Model):
+    """How one feature enters the clustering."""
+
+    impute: Literal["median", "mean", "min", "max"] | float = Field(
+        "median", description="what stands for a missing value: a statistic of the others, or a number"
+    )
+    cap: tuple[Share, Share] | None = Field(
+        (0.005, 0.995), description="quantiles beyond which values are pulled in (winsorised); null: none"
+    )
+    log: bool = Field(False, description="log1p, mirrored for negative values: sign(x) * ln(1 + |x|)")
+
+    @model_validator(mode="after")
+    def _cap_order(self) -> Self:
+        if self.cap is not None and self.cap[0] >= self.cap[1]:
+            raise ValueError(f"cap must be two rising quantiles; got {list(self.cap)}")
+        return self
+
+
+class PreparationSettings(Model):
+    """What is clustered, and in which form."""
+
+    features: dict[Identifier, PreparedFeature] = Field(
+        default_factory=lambda: {
+            "recency_days": PreparedFeature(impute="max", log=True),
+            "frequency": PreparedFeature(impute=0.0, log=True),
+            "monetary": PreparedFeature(impute=0.0, log=True),
+        },
+        description="features that are clustered, each with impute, cap and log",
+        min_length=1,
+    )
+    scale: Literal["standard", "robust", "min_max", "none"] = Field(
+        "standard", description="standard: by deviation; robust: by interquartile range; min_max: to 0..1"
+    )
+    min_deviation: Annotated[float, Field(gt=0)] = Field(
+        1e-6, description="a prepared feature with a smaller standard deviation is dropped as constant"
+    )
+    max_correlation: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.95, description="of two features correlated beyond this, the one named later is dropped"
+    )
+    pca_variance: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        None, description="share of variance that the kept principal components explain; null: no PCA"
+    )
+
+
+Algorithm = Literal["kmeans", "bisecting", "mixture"]
+
+
+def _per_algorithm(kmeans: int, bisecting: int, mixture: int) -> dict[Algorithm, int]:
+    return {"kmeans": kmeans, "bisecting": bisecting, "mixture": mixture}
+
+
+class ClusteringSettings(Model):
+    """How candidates are fitted."""
+
+    algorithms: tuple[Algorithm, ...] = Field(
+        ("kmeans", "bisecting", "mixture"), description="algorithms that compete", min_length=1
+    )
+    distance: Literal["euclidean", "cosine"] = Field(
+        "euclidean", description="geometry of kmeans and bisecting, and of every index"
+    )
+    restarts: dict[Algorithm, Annotated[int, Field(ge=1, le=100)]] = Field(
+        default_factory=lambda: _per_algorithm(3, 2, 2),
+        description="fits of one candidate from different seeds; the cheapest is kept",
+    )
+    max_iterations: dict[Algorithm, Annotated[int, Field(ge=1, le=10_000)]] = Field(
+        default_factory=lambda: _per_algorithm(50, 20, 40),
+        description="iterations of one fit",
+    )
+    parallel_fits: Annotated[int, Field(ge=1, le=64)] = Field(
+        2, description="fits submitted at a time; hides the latency of small jobs, changes no result"
+    )
+
+    @model_validator(mode="after")
+    def _comparable(self) -> Self:
+        if self.distance == "cosine" and "mixture" in self.algorithms:
+            raise ValueError(
+                "distance: cosine cannot be compared with mixture, which has no distance. "
+                "Take mixture out of algorithms"
+            )
+        for name in ("restarts", "max_iterations"):
+            missing = [a for a in self.algorithms if a not in getattr(self, name)]
+            if missing:
+                raise ValueError(f"{name} must name every algorithm; missing: {', '.join(missing)}")
+        return self
+
+
+class SelectionRules(Model):
+    """Business rules: a candidate that breaks one is rejected, whatever its indices."""
+
+    min_segments: Annotated[int, Field(ge=2)] = Field(3, description="fewest segments worth having")
+    max_segments: Annotated[int, Field(ge=2)] = Field(12, description="most segments people can handle")
+    min_segment_share: Share = Field(0.02, description="smallest segment, as a share of customers")
+    min_segment_customers: Annotated[int, Field(ge=1)] = Field(
+        10, description="smallest segment, in customers"
+    )
+    max_segment_share: Share = Field(0.6, description="largest segment, as a share of customers")
+
+
+class SelectionSettings(Model):
+    """Which candidates are tried and how one is chosen."""
+
+    k_min: Annotated[int, Field(ge=2, le=100)] = Field(2, description="smallest k tried")
+    k_max: Annotated[int, Field(ge=2, le=100)] = Field(8, description="largest k tried")
+    rules: SelectionRules = Field(default_factory=SelectionRules)
+    index: Literal["silhouette", "davies_bouldin", "calinski_harabasz"] = Field(
+        "silhouette", description="index that decides among candidates that pass the rules"
+    )
+    tolerance: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.02, description="relative distance from the best index within which the smallest k wins"
+    )
+
+    @model_validator(mode="after")
+    def _range(self) -> Self:
+        if self.k_max < self.k_min:
+            raise ValueError(f"k_max must be at least k_min ({self.k_min}); got {self.k_max}")
+        if self.rules.max_segments < self.rules.min_segments:
+            raise ValueError(
+                f"rules.max_segments must be at least rules.min_segments ({self.rules.min_segments}); "
+                f"got {self.rules.max_segments}"
+            )
+        if self.k_max < self.rules.min_segments or self.k_min > self.rules.max_segments:
+            raise ValueError(
+                f"k_min..k_max ({self.k_min}..{self.k_max}) must overlap rules.min_segments.."
+                f"max_segments ({self.rules.min_segments}..{self.rules.max_segments})"
+            )
+        return self
+
+
+class Archetype(Model):
+    """A kind of customer a marketer knows: where it lies among all customers, and what to do with it."""
+
+    name: Identifier
+    description: str = Field(description="one sentence a marketer understands")
+    play: str = Field(description="the marketing play that belongs to it")
+    signature: dict[Identifier, Literal["very_low", "low", "middle", "high", "very_high"]] = Field(
+        min_length=1, description="feature → where this archetype lies among all customers"
+    )
+
+
+class SegmentSettings(Model):
+    """How clusters get ids and names."""
+
+    archetypes: tuple[Archetype, ...] = Field(
+        min_length=1, description="names to give; conf/archetypes.yaml unless set"
+    )
+    max_name_distance: Annotated[float, Field(gt=0, le=2)] = Field(
+        0.6, description="a segment farther than this from every archetype gets a describing name"
+    )
+    min_overlap: Share = Field(
+        0.3, description="share of common customers above which a segment keeps its id after a refit"
+    )
+
+    @model_validator(mode="after")
+    def _names_unique(self) -> Self:
+        names = [archetype.name for archetype in self.archetypes]
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise ValueError(f"archetypes must have different names; repeated: {', '.join(repeated)}")
+        return self
+
+
+class PublishingSettings(Model):
+    """Where results go."""
+
+    root: PathText | None = Field(None, description="folder under which each published table is a folder")
+    database: SchemaName | None = Field(
+        None, description="instead of root: schema or catalog.schema that holds tables and views"
+    )
+    models: PathText | None = Field(None, description="folder of saved models; default <root>/models")
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if (self.root is None) == (self.database is None):
+            raise ValueError("must have exactly one of `root` and `database`")
+        if self.database is not None and self.models is None:
+            raise ValueError("models must be set when `database` is (a saved model is a folder)")
+        return self
+
+    @property
+    def models_path(self) -> str:
+        """Folder that holds one saved model per run."""
+        return self.models if self.models is not None else f"{self.root}/models"
+
+
+class Settings(Model):
+    """The whole configuration, resolved and checked."""
+
+    pipeline: Identifier = Field(description="name of this segmentation; several may share one place")
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = Field(42, description="of everything random")
+    time_zone: TimeZone = Field(
+        "UTC", description="business time zone: decides on which day an instant falls"
+    )
+    session: SessionSettings = Field(default_factory=SessionSettings)
+    sources: SourcesSettings
+    cleaning: CleaningSettings = Field(default_factory=CleaningSettings)
+    features: FeatureSettings = Field(default_factory=FeatureSettings)
+    preparation: PreparationSettings = Field(default_factory=PreparationSettings)
+    clustering: ClusteringSettings = Field(default_factory=ClusteringSettings)
+    selection: SelectionSettings = Field(default_factory=SelectionSettings)
+    segments: SegmentSettings
+    publishing: PublishingSettings
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        problems = []
+        engagement = self.features.engagement
+        for i, source in enumerate(self.sources.events):
+            kind = source.columns["kind"].value
+            if kind is not None and kind not in engagement.kinds:
+                problems.append(
+                    f"sources.events.{i}.columns.kind: '{kind}' is not in features.engagement.kinds; "
+                    f"{suggestion(kind, engagement.kinds)}"
+                )
+            if (
+                kind in (engagement.contact_kind, engagement.response_kind)
+                and "subject" not in source.columns
+            ):
+                problems.append(
+                    f"sources.events.{i}.columns: role 'subject' is required, because '{kind}' takes part "
+                    "in the response rate (features.engagement)"
+                )
+        orders = self.sources.orders.columns
+        if self.cleaning.currency is not None and "currency" not in orders:
+            problems.append("cleaning.currency: needs the role 'currency' in sources.orders.columns")
+        statuses = self.cleaning.returned_statuses + self.cleaning.cancelled_statuses
+        if statuses and "status" not in orders:
+            problems.append("cleaning: returned_statuses and cancelled_statuses need the role 'status' "
+                            "in sources.orders.columns")  # fmt: skip
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self

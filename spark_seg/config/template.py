@@ -1,0 +1,125 @@
+"""Every setting as a commented YAML file, written from the model itself."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import Any
+
+import yaml
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from spark_seg.config.model import (
+    CustomersSource,
+    EventsSource,
+    Lookup,
+    OrdersSource,
+    PreparedFeature,
+    Settings,
+)
+
+_HEADER = """\
+# Every setting of spark_seg, with its unit, its default and its effect.
+#
+# Settings that have a default are set to it; what a company must say itself (where its tables are)
+# is commented out with an example. Copy what you change into a file of your own:
+#   spark-seg run-all --config conf/mine.yaml --as-of 2025-01-01
+# A configuration without this file means the same: these values are the defaults.
+# This file is written by `spark-seg config template`.
+"""
+
+_EXAMPLES = {
+    "pipeline": "pipeline: shop",
+    "sources": """\
+sources:
+  orders:
+    table: shop.order_lines
+    columns:
+      customer_id: customer
+      order_id: order_no
+      line_id: line_no
+      ordered_at: {column: created, format: dd/MM/yyyy}
+      amount: {expression: "price * quantity"}
+      category: department
+  events:
+    - path: /lake/web/visits
+      columns: {customer_id: user_id, occurred_at: ts, kind: {value: visit}}
+  customers:
+    path: /lake/crm/customers.csv
+    format: csv
+    columns: {customer_id: id, country: country}""",
+    "publishing": """\
+publishing:
+  root: /lake/segments""",
+}
+
+
+def template() -> str:
+    """The text of conf/base.yaml."""
+    return _HEADER + "".join(_section(name, info, 0) for name, info in Settings.model_fields.items())
+
+
+def _section(name: str, info: FieldInfo, depth: int) -> str:
+    pad = "  " * depth
+    model = _model_of(info)
+    if depth == 0 and name in _EXAMPLES:
+        return f"\n{_comment(_about(info, name), '')}{_fields_comment(name)}{_commented(_EXAMPLES[name])}"
+    if name == "archetypes":
+        return f"{pad}# {name}: see conf/archetypes.yaml\n"
+    if model is not None:
+        head = f"{'' if depth else chr(10)}{_comment(info.description or '', pad)}{pad}{name}:\n"
+        return head + "".join(_section(n, i, depth + 1) for n, i in model.model_fields.items())
+    extra = _fields_comment(name, pad) if name == "features" and depth else ""
+    return f"{_comment(_about(info, name), pad)}{extra}{pad}{name}: {_value(info)}\n"
+
+
+def _about(info: FieldInfo, name: str) -> str:
+    if info.description:
+        return info.description
+    return {"sources": "where rows come from", "publishing": "where results go"}.get(name, "")
+
+
+def _model_of(info: FieldInfo) -> type[BaseModel] | None:
+    kind = info.annotation
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+
+
+def _value(info: FieldInfo) -> str:
+    default = info.get_default(call_default_factory=True, validated_data={})
+    plain: Any = yaml.safe_load(yaml.safe_dump(_plain(default)))
+    text = yaml.safe_dump(plain, default_flow_style=True, sort_keys=False, width=10_000).strip()
+    return text.removesuffix("...").strip()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return _plain(value.model_dump(mode="json"))
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    return value
+
+
+def _comment(text: str, pad: str) -> str:
+    return "".join(f"{pad}# {line}\n" for line in textwrap.wrap(text, 98 - len(pad)))
+
+
+def _commented(text: str) -> str:
+    return "".join(f"# {line}\n" for line in text.splitlines())
+
+
+def _fields_comment(name: str, pad: str = "") -> str:
+    """What each key of a free-form part means."""
+    parts: dict[str, tuple[type[BaseModel], ...]] = {
+        "sources": (OrdersSource, EventsSource, CustomersSource, Lookup),
+        "features": (PreparedFeature,),
+    }
+    lines = []
+    for model in parts.get(name, ()):
+        if model is not PreparedFeature:
+            about = " ".join((model.__doc__ or "").split())
+            lines.append(f"{pad}# {model.__name__}: {about}\n")
+        if model in (Lookup, OrdersSource, PreparedFeature):
+            lines += [f"{pad}#   {n}: {i.description}\n" for n, i in model.model_fields.items()]
+    return "".join(lines)

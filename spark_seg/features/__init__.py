@@ -1,0 +1,23 @@
+"""Activity (and customer attributes) → one row per customer at `as_of`."""
+
+from spark_seg.features.build import (
+    FeatureSet,
+    build_features,
+    feature_names,
+    feature_spec,
+    score_rfm,
+    unknown_features,
+)
+from spark_seg.features.rfm import RFM_FEATURES, cut_points, rfm_scores
+
+__all__ = [
+    "RFM_FEATURES",
+    "FeatureSet",
+    "build_features",
+    "cut_points",
+    "feature_names",
+    "feature_spec",
+    "rfm_scores",
+    "score_rfm",
+    "unknown_features",
+]

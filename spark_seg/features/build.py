@@ -1,0 +1,109 @@
+"""All features of a snapshot: one aggregation for purchases and events, one for categories."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.types import BooleanType, IntegerType, MapType, NumericType, StringType
+
+from spark_seg.config import FeatureSettings
+from spark_seg.errors import suggestion
+from spark_seg.features.affinity import AFFINITY_FIELDS, category_affinity
+from spark_seg.features.engagement import engagement_features
+from spark_seg.features.lifecycle import lifecycle_stage
+from spark_seg.features.purchases import PURCHASE_FEATURES, period_features
+from spark_seg.features.rfm import cut_points, rfm_scores
+from spark_seg.features.scope import Feature, Scope
+from spark_seg.tables import FEATURES, Field, Spec
+
+_DERIVED_FIELDS = (
+    Field("lifecycle_stage", StringType(), "prospect, new, active, reactivated, cooling or lapsed"),
+    Field("attributes", MapType(StringType(), StringType()), "customer attributes as mapped"),
+    Field("eligible", BooleanType(), "is segmented (features.eligible)"),
+)
+_SCORE_FIELDS = (
+    Field("r_score", IntegerType(), "recency score 1-5, 5 is best"),
+    Field("f_score", IntegerType(), "frequency score 1-5, 5 is best"),
+    Field("m_score", IntegerType(), "monetary score 1-5, 5 is best"),
+)
+
+
+@dataclass(frozen=True)
+class FeatureSet:
+    """A snapshot: its customers, and the cut points their RFM scores were made with."""
+
+    customers: DataFrame
+    cut_points: dict[str, list[float]]
+
+
+def catalogue(settings: FeatureSettings) -> dict[str, Feature]:
+    """Every aggregated feature that this configuration gives, in the order of publication."""
+    features = dict(PURCHASE_FEATURES)
+    for days in settings.lookbacks_days:
+        features |= period_features(days)
+    return features | engagement_features(settings.engagement)
+
+
+def feature_spec(settings: FeatureSettings) -> Spec:
+    """The published table `features` for this configuration."""
+    fields = tuple(Field(name, f.type, f.comment) for name, f in catalogue(settings).items())
+    return FEATURES.extended(fields + AFFINITY_FIELDS + _DERIVED_FIELDS + _SCORE_FIELDS)
+
+
+def feature_names(settings: FeatureSettings) -> list[str]:
+    """Names of the numeric features: what can be clustered and profiled."""
+    keys = {*FEATURES.columns, "eligible", "r_score", "f_score", "m_score"}
+    return [
+        f.name
+        for f in feature_spec(settings).fields
+        if isinstance(f.type, NumericType) and f.name not in keys
+    ]
+
+
+def unknown_features(names: Iterable[str], settings: FeatureSettings) -> list[str]:
+    """A sentence for each name that is no feature of this configuration."""
+    known = feature_names(settings)
+    return [f"unknown feature '{name}'; {suggestion(name, known)}" for name in names if name not in known]
+
+
+def build_features(
+    activity: DataFrame, customers: DataFrame | None, as_of: date, settings: FeatureSettings
+) -> DataFrame:
+    """One row per customer seen in `activity` before `as_of`.
+
+    `activity`: columns of `ACTIVITY`. `customers`: `customer_id, attributes`, or None. Result:
+    the columns of `feature_spec(settings)` without `as_of`, `run_id` and the three scores.
+    """
+    scope = Scope(as_of, settings)
+    past = activity.where(F.col("day") < F.lit(as_of))
+    aggregates = [f.column(scope).cast(f.type).alias(name) for name, f in catalogue(settings).items()]
+    seen = F.count_if(scope.observation.contains(F.col("day"))) > 0
+    features = past.groupBy("customer_id").agg(*aggregates, seen.alias("seen"))
+    features = features.join(category_affinity(past, scope), on="customer_id", how="left")
+    if customers is None:
+        features = features.withColumn("attributes", F.create_map().cast(MapType(StringType(), StringType())))
+    else:
+        features = features.join(customers, on="customer_id", how="left")
+    return features.withColumns(
+        {
+            "category_breadth": F.coalesce("category_breadth", F.lit(0)),
+            "lifecycle_stage": lifecycle_stage(settings.lifecycle),
+            "eligible": _eligible(settings),
+        }
+    ).drop("seen")
+
+
+def score_rfm(features: DataFrame) -> FeatureSet:
+    """Add `r_score`, `f_score` and `m_score`, cut at the quintiles of eligible customers who ordered."""
+    buyers = F.col("eligible") & (F.col("frequency") > 0)
+    cuts = cut_points(features.where(buyers))
+    scores = {name: F.when(buyers, score) for name, score in rfm_scores(cuts).items()}
+    return FeatureSet(features.withColumns(scores), cuts)
+
+
+def _eligible(settings: FeatureSettings) -> Column:
+    return F.col("frequency") > 0 if settings.eligible == "buyers" else F.col("seen")

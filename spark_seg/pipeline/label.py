@@ -1,0 +1,72 @@
+"""Scoring: customers and a fitted pipeline → labelled customers → assignments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from pyspark.ml import PipelineModel
+from pyspark.ml.feature import VectorAssembler
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from spark_seg.clustering import Model, distance_to_second
+from spark_seg.errors import InputError
+from spark_seg.segments import Segment, grid_index, grid_name
+from spark_seg.session import keep
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Customers with their features and `cluster, confidence, distance, second_cluster`, kept."""
+
+    frame: DataFrame
+
+
+def label_customers(model: PipelineModel, customers: DataFrame, distance: str) -> Labelled:
+    """Transform eligible customers with a fitted pipeline (the last stage is the clustering model).
+
+    Raises `InputError` when the table lacks a feature that the model was trained on.
+    """
+    needed = [
+        name.removeprefix("prepared_")
+        for stage in model.stages
+        if isinstance(stage, VectorAssembler)
+        for name in stage.getInputCols()
+    ]
+    missing = [name for name in needed if name not in customers.columns]
+    if missing:
+        raise InputError(
+            f"features: must have {', '.join(missing)}, on which the model was trained; got "
+            f"{', '.join(customers.columns)}. Build the features with the configuration of the training run"
+        )
+    confidence, near, second = distance_to_second(cast(Model, model.stages[-1]), distance)
+    frame = model.transform(customers).select(
+        *customers.columns,
+        "cluster",
+        confidence.alias("confidence"),
+        near.alias("distance"),
+        second.alias("second_cluster"),
+    )
+    return Labelled(keep(frame))
+
+
+def mapped_assignments(labelled: DataFrame, segments: Sequence[Segment]) -> DataFrame:
+    """Raw clusters as stable segments: the columns of `ASSIGNMENTS` without `as_of` and `run_id`."""
+    by_cluster = sorted(segments, key=lambda s: s.cluster)
+    ids = F.array(*(F.lit(s.segment_id) for s in by_cluster))
+    names = F.array(*(F.lit(s.name) for s in by_cluster))
+
+    def mapped(values: Column, cluster: str) -> Column:
+        return F.get(values, F.col(cluster))
+
+    return labelled.select(
+        "customer_id",
+        mapped(ids, "cluster").alias("segment_id"),
+        mapped(names, "cluster").alias("segment_name"),
+        "confidence",
+        "distance",
+        mapped(ids, "second_cluster").alias("second_segment_id"),
+        grid_name(grid_index(F.col("r_score"), F.col("f_score"))).alias("rfm_segment"),
+    )

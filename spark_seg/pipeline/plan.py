@@ -1,0 +1,185 @@
+"""What a run will read and write, checked before anything happens."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import date
+
+from pyspark.sql import SparkSession
+
+import spark_seg
+from spark_seg.config import Settings
+from spark_seg.errors import ConfigError, InputError, PublishConflict, suggestion
+from spark_seg.features import unknown_features
+from spark_seg.publishing import CommittedRun, Ledger, Store, current_run
+from spark_seg.sources import OpenedSources, open_sources
+
+#: Job → (tables it publishes, sections of the configuration that define its result).
+JOBS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "build_features": (("features", "rejects"), ("time_zone", "sources", "cleaning", "features")),
+    "train_segments": (
+        ("assignments", "profiles", "candidates"),
+        ("seed", "preparation", "clustering", "selection", "segments"),
+    ),
+    "assign_segments": (("assignments", "profiles"), ("segments",)),
+    "run_all": (
+        ("features", "rejects", "assignments", "profiles", "candidates"),
+        ("seed", "time_zone", "sources", "cleaning", "features",
+         "preparation", "clustering", "selection", "segments"),
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A checked run. `published` is set when this very run stands in the ledger already."""
+
+    job: str
+    as_of: date
+    settings: Settings
+    store: Store
+    ledger: Ledger
+    inputs: tuple[tuple[str, str, str], ...]
+    revision: int
+    definition: str
+    run_id: str
+    history: tuple[CommittedRun, ...]
+    published: CommittedRun | None
+    sources: OpenedSources | None
+    features_run: CommittedRun | None
+    model_run: CommittedRun | None
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Tables the run publishes."""
+        return JOBS[self.job][0]
+
+
+def check_settings(settings: Settings) -> None:
+    """What can be checked without data but not by types alone. Raises `ConfigError`."""
+    problems = [
+        f"preparation.features: {sentence}"
+        for sentence in unknown_features(settings.preparation.features, settings.features)
+    ]
+    if problems:
+        raise ConfigError(problems)
+
+
+def make_plan(
+    spark: SparkSession,
+    settings: Settings,
+    job: str,
+    as_of: date,
+    revise: bool = False,
+    model_run_id: str | None = None,
+) -> Plan:
+    """Check everything checkable and pin every input.
+
+    `revise`: publish this as_of again although it is published from something else. `model_run_id`:
+    for assign_segments, the run whose model scores (default: the last one trained up to `as_of`).
+    Raises `ConfigError`, `InputError` or `PublishConflict`.
+    """
+    check_settings(settings)
+    store = Store(spark, settings.publishing)
+    ledger = Ledger(store, settings.pipeline)
+    history = tuple(ledger.runs())
+    sources = features_run = model_run = None
+    inputs: list[tuple[str, str, str]] = []
+    if job in ("build_features", "run_all"):
+        sources = open_sources(spark, settings)
+        inputs += sources.versions
+    else:
+        features_run = _features_run(history, store, as_of)
+        inputs.append(("features", store.ref("features").label, features_run.run_id))
+    if job == "assign_segments":
+        model_run = _model_run(history, as_of, model_run_id)
+        inputs.append(("model", model_run.model_path or "", model_run.run_id))
+    definition = _definition(settings, job, as_of, inputs)
+    published, revision = _revision(history, job, as_of, definition, revise)
+    return Plan(
+        job=job,
+        as_of=as_of,
+        settings=settings,
+        store=store,
+        ledger=ledger,
+        inputs=tuple(inputs),
+        revision=revision,
+        definition=definition,
+        run_id=published.run_id if published else _digest(definition, str(revision))[:20],
+        history=history,
+        published=published,
+        sources=sources,
+        features_run=features_run,
+        model_run=model_run,
+    )
+
+
+def _features_run(history: tuple[CommittedRun, ...], store: Store, as_of: date) -> CommittedRun:
+    run = current_run(history, "features", as_of)
+    if run is None:
+        days = sorted({str(r.as_of) for r in history if "features" in r.tables})
+        raise InputError(
+            f"features: must be published for as_of {as_of} at {store.ref('features').label}; got "
+            f"{', '.join(days) or 'nothing'}. Run build_features --as-of {as_of} first"
+        )
+    return run
+
+
+def _model_run(history: tuple[CommittedRun, ...], as_of: date, run_id: str | None) -> CommittedRun:
+    trained = [r for r in history if r.model_run_id == r.run_id]
+    if run_id is not None:
+        chosen = next((r for r in trained if r.run_id == run_id), None)
+        if chosen is None:
+            raise ConfigError(
+                f"--model-run: must be a committed training run; got {run_id!r} "
+                f"({suggestion(run_id, [r.run_id for r in trained])})"
+            )
+        return chosen
+    earlier = [r for r in trained if r.as_of <= as_of]
+    if not earlier:
+        raise InputError(
+            f"model: must have been trained up to as_of {as_of}; got "
+            f"{', '.join(str(r.as_of) for r in trained) or 'none'}. Run train_segments first"
+        )
+    return max(earlier, key=lambda r: (r.as_of, r.revision))
+
+
+def _revision(
+    history: tuple[CommittedRun, ...], job: str, as_of: date, definition: str, revise: bool
+) -> tuple[CommittedRun | None, int]:
+    """The run if it is published already, and else the next revision of this as_of."""
+    same_day = [r for r in history if r.as_of == as_of]
+    revision = max((r.revision for r in same_day), default=-1) + 1
+    tables = JOBS[job][0]
+    # `rejects` may rightly be empty, so it does not tell whose snapshot counts.
+    counted = [t for t in tables if t != "rejects"]
+    in_force = [r for t in counted if (r := current_run(same_day, t)) is not None]
+    if len(in_force) == len(counted) and all(r.definition == definition for r in in_force):
+        return in_force[0], in_force[0].revision
+    if in_force and not revise:
+        other = max(in_force, key=lambda r: r.revision)
+        raise PublishConflict(
+            f"{job}: as_of {as_of} must not be published yet; got run {other.run_id} ({other.job}, revision "
+            f"{other.revision}), made from another configuration, code version or input. "
+            "Add --revise to publish a new revision; the former stays readable"
+        )
+    return None, revision
+
+
+def _definition(settings: Settings, job: str, as_of: date, inputs: list[tuple[str, str, str]]) -> str:
+    """Digest of all that can change the result: a retry of the same run has the same one."""
+    sections = settings.model_dump(mode="json", include=set(JOBS[job][1]))
+    return _digest(
+        settings.pipeline,
+        job,
+        as_of.isoformat(),
+        spark_seg.__version__,
+        json.dumps(sections, sort_keys=True),
+        json.dumps(sorted(inputs)),
+    )
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()

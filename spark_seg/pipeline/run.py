@@ -1,0 +1,395 @@
+"""The wiring: a plan, room by room, to one committed row in `runs`."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from pyspark.ml import PipelineModel
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+import spark_seg
+from spark_seg.activity import daily_activity
+from spark_seg.cleaning import (
+    Rules,
+    check_counts,
+    clean_customers,
+    clean_events,
+    clean_orders,
+    reject_rows,
+)
+from spark_seg.config import Settings, config_digest
+from spark_seg.errors import InputError, NoAcceptableCandidate, SegmentationError
+from spark_seg.features import build_features, feature_names, feature_spec, score_rfm
+from spark_seg.pipeline.label import Labelled, label_customers, mapped_assignments
+from spark_seg.pipeline.plan import Plan
+from spark_seg.preparation import VECTOR, canonical_layout, fit_preparation
+from spark_seg.profiles import Profile, differences, profile
+from spark_seg.publishing import Receipt, RunRecord, current_run
+from spark_seg.segments import GRID, Segment, grid_index, name_clusters, stable_ids
+from spark_seg.selection import Candidate, choose, sweep
+from spark_seg.session import keep
+from spark_seg.sources import canonical_customers, canonical_events, canonical_orders
+from spark_seg.tables import ASSIGNMENTS, CANDIDATES, PROFILES, REJECTS, Spec
+
+log = logging.getLogger("spark_seg")
+
+#: Called as progress(done, total) while candidates are fitted.
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run did. Rows are those of the published tables, as dictionaries."""
+
+    run_id: str
+    already_published: bool
+    receipts: tuple[Receipt, ...]
+    profiles: list[dict[str, Any]] = field(default_factory=list)
+    candidates: list[dict[str, Any]] = field(default_factory=list)
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass
+class _Draft:
+    """What is known of a run so far; becomes its row in the ledger."""
+
+    receipts: list[Receipt] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+    profiles: list[dict[str, Any]] = field(default_factory=list)
+    candidates: list[dict[str, Any]] = field(default_factory=list)
+
+    @contextmanager
+    def room(self, name: str) -> Iterator[list[str]]:
+        """Time one room and log its one line; the body appends what the line says."""
+        started = time.monotonic()
+        said: list[str] = []
+        yield said
+        seconds = time.monotonic() - started
+        self.metrics[f"seconds_{name}"] = self.metrics.get(f"seconds_{name}", 0.0) + seconds
+        log.info("%-10s %s  %.1f s", name, " · ".join(said), seconds)
+
+
+def run_plan(plan: Plan, progress: Progress = lambda done, total: None) -> Outcome:
+    """Do what the plan says and commit it; or do nothing when it is published already.
+
+    A run that fails on purpose takes back what it staged, so it leaves nothing behind. One that is
+    killed leaves rows that no reader counts, and that the same run replaces when it is retried.
+    """
+    if plan.published is not None:
+        return _already(plan)
+    draft = _Draft()
+    try:
+        if plan.sources is not None:
+            features = _build(plan, draft)
+        else:
+            assert plan.features_run is not None  # noqa: S101 - make_plan gives one of the two
+            features = plan.store.read_run("features", plan.as_of, plan.features_run.run_id)
+        if plan.job in ("train_segments", "run_all"):
+            _train(plan, draft, features, progress)
+        elif plan.job == "assign_segments":
+            _assign(plan, draft, features)
+    except SegmentationError:
+        for receipt in draft.receipts:
+            plan.store.discard(receipt.table, plan.as_of, plan.run_id)
+        raise
+    with draft.room("commit") as said:
+        plan.ledger.commit(_record(plan, draft))
+        plan.ledger.create_views()
+        said.append(f"run {plan.run_id} revision {plan.revision}")
+    return Outcome(
+        plan.run_id, False, tuple(draft.receipts), draft.profiles, draft.candidates, dict(draft.metrics)
+    )
+
+
+# ---------------------------------------------------------------- the jobs
+
+
+def _build(plan: Plan, draft: _Draft) -> DataFrame:
+    """Sources → features and rejects, staged. Returns the features as they stand in the table."""
+    settings, sources = plan.settings, plan.sources
+    assert sources is not None  # noqa: S101 - the caller looked
+    rules = Rules(settings.cleaning, plan.as_of, frozenset(settings.features.engagement.kinds))
+    with draft.room("clean") as said:
+        orders = clean_orders(canonical_orders(sources, settings.time_zone), rules)
+        raw_events = canonical_events(sources, settings.time_zone)
+        raw_customers = canonical_customers(sources, settings.time_zone)
+        events = clean_events(raw_events, rules) if raw_events is not None else None
+        customers = clean_customers(raw_customers, rules) if raw_customers is not None else None
+        activity = keep(daily_activity(orders.kept, events.kept if events else None))
+        attributes = keep(customers.kept) if customers else None
+        days = activity.count()
+        if attributes is not None:
+            attributes.count()
+        cleaned = [c for c in (orders, events, customers) if c is not None]
+        counts = [c.counts() for c in cleaned]
+        check_counts(counts, settings.cleaning, plan.as_of)
+        rejected = [
+            c.rejects(n, settings.cleaning.keep_after_as_of) for c, n in zip(cleaned, counts, strict=True)
+        ]
+        rejects = reject_rows([r for r in rejected if r is not None], plan.as_of, plan.run_id)
+        if rejects is not None:
+            draft.receipts.append(_stage(plan, rejects, REJECTS))
+        draft.facts["inputs"] = tuple(
+            (source, table, version, next((c.rows for c in counts if c.source == source), None))
+            for source, table, version in plan.inputs
+        )
+        reasons = [(c.source, reason, rows) for c in counts for reason, rows in c.reasons.items()]
+        draft.facts["rejects"] = tuple(reasons)
+        told = ", ".join(f"{rows:,} {reason}" for _, reason, rows in sorted(reasons, key=lambda x: -x[2]))
+        said.append(f"{sum(c.kept for c in counts):,} rows kept")
+        said.append(f"{sum(c.rejected for c in counts):,} rejected" + (f" ({told})" if told else ""))
+        said.append(f"{days:,} customer days")
+    with draft.room("features") as said:
+        built = keep(build_features(activity, attributes, plan.as_of, settings.features))
+        scored = score_rfm(built)
+        spec = feature_spec(settings.features)
+        receipt = _stage(plan, scored.customers, spec)
+        draft.receipts.append(receipt)
+        draft.facts["cut_points"] = tuple(scored.cut_points.items())
+        draft.metrics["customers"] = receipt.rows
+        said.append(f"{receipt.rows:,} customers × {len(feature_names(settings.features))} features")
+    built.unpersist()
+    activity.unpersist()
+    return plan.store.read_run("features", plan.as_of, plan.run_id, receipt.version)
+
+
+def _train(plan: Plan, draft: _Draft, features: DataFrame, progress: Progress) -> None:
+    """Features → model, candidates, assignments and profiles, staged."""
+    settings = plan.settings
+    with draft.room("prepare") as said:
+        customers = _eligible(plan, draft, features)
+        preparation = fit_preparation(customers, settings.preparation)
+        draft.facts["dropped_features"] = preparation.dropped
+        said.append(
+            f"{int(draft.metrics['eligible']):,} eligible customers × {len(preparation.features)} features"
+        )
+        if preparation.dropped:
+            said.append("dropped " + ", ".join(f"{name} ({reason})" for name, reason in preparation.dropped))
+    with draft.room("select") as said:
+        grid = grid_index(F.col("r_score"), F.col("f_score"))
+        # A customer without scores (no order, if `active` customers are segmented) counts as hibernating.
+        baseline = F.coalesce(grid, F.lit(len(GRID) - 1)).alias("rfm_index")
+        vectors = keep(preparation.transform(customers).select("customer_id", VECTOR, baseline))
+        swept = sweep(vectors, settings, ("rfm_index", len(GRID)), progress)
+        candidates = choose(swept.candidates, settings.selection)
+        draft.candidates = [_candidate_row(plan, c) for c in candidates]
+        vectors.unpersist()
+        winner = next((c for c in candidates if c.chosen), None)
+        if winner is None:
+            raise NoAcceptableCandidate(
+                [f"{c.label}: {c.reason}" for c in candidates],
+                title="selection: no candidate passes the rules (selection.rules)",
+                candidates=draft.candidates,
+            )
+        said.append(f"{winner.label} of {len(candidates)} candidates")
+        said.append(f"silhouette {winner.silhouette:.3f}")
+        said.append(winner.reason or "")
+    fit = swept.fits[winner.algorithm, winner.k]
+    model = PipelineModel([*preparation.model.stages, fit.model])
+    with draft.room("segments") as said:
+        labelled = label_customers(model, customers, settings.clustering.distance)
+        profiles = profile(labelled.frame, "cluster", feature_names(settings.features))
+        segments = _segments(plan, labelled, profiles)
+        continued = sum(s.overlap is not None for s in segments)
+        said.append(f"{len(segments)} segments")
+        said.append(f"{continued} continue a segment of the previous run" if continued else "all new")
+    draft.facts |= {
+        "algorithm": winner.algorithm,
+        "k": winner.k,
+        "model_path": f"{settings.publishing.models_path}/{plan.run_id}",
+        "model_run_id": plan.run_id,
+    }
+    draft.metrics |= {
+        name: value
+        for name in ("silhouette", "davies_bouldin", "calinski_harabasz", "cost")
+        if (value := getattr(winner, name)) is not None
+    }
+    _publish(plan, draft, labelled, profiles, segments, model)
+
+
+def _assign(plan: Plan, draft: _Draft, features: DataFrame) -> None:
+    """Features of a new as_of and a saved model → assignments and profiles, staged. Nothing is fitted."""
+    run = plan.model_run
+    assert run is not None and run.model_path is not None  # noqa: S101 - make_plan found a trained model
+    with draft.room("score") as said:
+        customers = _eligible(plan, draft, features)
+        model = PipelineModel.load(run.model_path)
+        labelled = label_customers(model, customers, plan.settings.clustering.distance)
+        profiles = profile(labelled.frame, "cluster", feature_names(plan.settings.features))
+        said.append(
+            f"{int(draft.metrics['eligible']):,} customers with the model of {run.as_of} ({run.run_id})"
+        )
+    draft.facts |= {
+        "algorithm": run.algorithm,
+        "k": run.k,
+        "model_path": run.model_path,
+        "model_run_id": run.run_id,
+    }
+    _publish(plan, draft, labelled, profiles, list(run.segments), None)
+
+
+def _eligible(plan: Plan, draft: _Draft, features: DataFrame) -> DataFrame:
+    """Eligible customers in canonical layout, kept."""
+    eligible = features.where("eligible")
+    rows = eligible.count()
+    if not rows:
+        raise InputError(
+            f"features: must have eligible customers (features.eligible: {plan.settings.features.eligible}); "
+            f"got none in the {plan.settings.features.lookback_days} days before {plan.as_of}. "
+            "Check --as-of and features.lookback_days"
+        )
+    draft.metrics["eligible"] = rows
+    return keep(canonical_layout(eligible, rows))
+
+
+def _segments(plan: Plan, labelled: Labelled, profiles: list[Profile]) -> list[Segment]:
+    """Stable ids from the customers of the previous run, names from the profiles."""
+    settings = plan.settings.segments
+    earlier = [r for r in plan.history if r.as_of <= plan.as_of]
+    previous = current_run(earlier, "assignments")
+    common: dict[tuple[int, int], int] = {}
+    if previous is not None:
+        before = plan.store.read_run("assignments", previous.as_of, previous.run_id)
+        pairs = labelled.frame.join(before.select("customer_id", "segment_id"), on="customer_id")
+        rows = pairs.groupBy("cluster", "segment_id").count().collect()
+        common = {(row["cluster"], row["segment_id"]): row["count"] for row in rows}
+    by_value = sorted(profiles, key=lambda p: (-p.mean_of("monetary"), p.label))
+    used = [s.segment_id for r in plan.history for s in r.segments]
+    ids = stable_ids([p.label for p in by_value], common, max(used, default=0) + 1, settings.min_overlap)
+    names = name_clusters(
+        {p.label: p.positions for p in profiles}, settings.archetypes, settings.max_name_distance
+    )
+    return [
+        Segment(p.label, ids[p.label].segment_id, names[p.label][0], ids[p.label].overlap) for p in by_value
+    ]
+
+
+def _publish(
+    plan: Plan,
+    draft: _Draft,
+    labelled: Labelled,
+    profiles: list[Profile],
+    segments: list[Segment],
+    model: PipelineModel | None,
+) -> None:
+    """Stage the tables of a segmentation, and save its model when it is new."""
+    with draft.room("publish") as said:
+        if model is not None:
+            model.write().overwrite().save(draft.facts["model_path"])
+            draft.receipts.append(_stage_rows(plan, draft.candidates, CANDIDATES))
+        draft.receipts.append(_stage(plan, mapped_assignments(labelled.frame, segments), ASSIGNMENTS))
+        grid = profile(
+            labelled.frame.withColumn("rfm_index", grid_index(F.col("r_score"), F.col("f_score"))),
+            "rfm_index",
+            feature_names(plan.settings.features),
+        )
+        draft.profiles = _profile_rows(plan, profiles, segments, grid)
+        draft.receipts.append(_stage_rows(plan, draft.profiles, PROFILES))
+        draft.facts["segments"] = tuple(segments)
+        assigned = next(r.rows for r in draft.receipts if r.table == "assignments")
+        profiled = sum(p.customers for p in profiles)
+        if not assigned == profiled == draft.metrics["eligible"]:
+            raise SegmentationError(
+                f"assignments: must have one row for each of {int(draft.metrics['eligible']):,} eligible customers; "
+                f"got {assigned:,} rows, and {profiled:,} customers in profiles. Nothing was committed"
+            )
+        said.append(" · ".join(f"{r.table} {r.rows:,}" for r in draft.receipts))
+        labelled.frame.unpersist()
+
+
+# ---------------------------------------------------------------- rows
+
+
+def _stage(plan: Plan, frame: DataFrame, spec: Spec) -> Receipt:
+    stamped = frame.withColumns({"as_of": F.lit(plan.as_of), "run_id": F.lit(plan.run_id)})
+    return plan.store.stage(stamped, spec, plan.as_of, plan.run_id)
+
+
+def _stage_rows(plan: Plan, rows: list[dict[str, Any]], spec: Spec) -> Receipt:
+    values = [tuple(row[name] for name in spec.columns) for row in rows]
+    return _stage(plan, plan.store.spark.createDataFrame(values, spec.schema).coalesce(1), spec)
+
+
+def _candidate_row(plan: Plan, c: Candidate) -> dict[str, Any]:
+    own = {name: getattr(c, name) for name in CANDIDATES.columns if name not in ("as_of", "run_id")}
+    return {"as_of": plan.as_of, "run_id": plan.run_id, **own, "sizes": list(c.sizes)}
+
+
+def _profile_rows(
+    plan: Plan, profiles: list[Profile], segments: list[Segment], grid: list[Profile]
+) -> list[dict[str, Any]]:
+    archetypes = {a.name: a for a in plan.settings.segments.archetypes}
+    by_label = {p.label: p for p in profiles}
+    rows = []
+    for s in segments:
+        if s.cluster in by_label:
+            known = archetypes.get(s.name)
+            text = (known.description, known.play) if known else (None, None)
+            rows.append(_profile_row(plan, "clusters", s.segment_id, s.name, text, by_label[s.cluster]))
+    names = list(GRID)
+    rows += [_profile_row(plan, "rfm_grid", p.label, names[p.label], (None, None), p) for p in grid]
+    return rows
+
+
+def _profile_row(
+    plan: Plan, scheme: str, segment_id: int, name: str, text: tuple[str | None, str | None], p: Profile
+) -> dict[str, Any]:
+    return {
+        "as_of": plan.as_of,
+        "run_id": plan.run_id,
+        "scheme": scheme,
+        "segment_id": segment_id,
+        "segment_name": name,
+        "description": text[0],
+        "play": text[1],
+        "customers": p.customers,
+        "customer_share": p.customer_share,
+        "revenue": p.revenue,
+        "revenue_share": p.revenue_share,
+        "differences": differences(p),
+        "feature_stats": [(s.feature, s.mean, s.median, s.p10, s.p90, s.lift, s.position) for s in p.stats],
+    }
+
+
+def _record(plan: Plan, draft: _Draft) -> RunRecord:
+    settings: Settings = plan.settings
+    inputs = draft.facts.pop("inputs", tuple((*i, None) for i in plan.inputs))
+    return RunRecord(
+        as_of=plan.as_of,
+        run_id=plan.run_id,
+        pipeline=settings.pipeline,
+        job=plan.job,
+        revision=plan.revision,
+        definition=plan.definition,
+        code_version=spark_seg.__version__,
+        spark_version=plan.store.spark.version,
+        config_digest=config_digest(settings),
+        config=json.dumps(settings.model_dump(mode="json"), sort_keys=True),
+        seed=settings.seed,
+        inputs=inputs,
+        receipts=tuple(draft.receipts),
+        metrics={name: float(value) for name, value in draft.metrics.items()},
+        **draft.facts,
+    )
+
+
+def _already(plan: Plan) -> Outcome:
+    """The outcome of a run that stands in the ledger, read from its tables."""
+    run = plan.published
+    assert run is not None  # noqa: S101 - the caller looked
+
+    def rows(table: str) -> list[dict[str, Any]]:
+        if run.receipt(table) is None:
+            return []
+        return [r.asDict(recursive=True) for r in plan.store.read_run(table, run.as_of, run.run_id).collect()]
+
+    log.info("%-10s run %s revision %d is published already; nothing to do", "plan", run.run_id, run.revision)
+    return Outcome(run.run_id, True, run.receipts, rows("profiles"), rows("candidates"), run.metrics)

@@ -1,0 +1,176 @@
+"""The ledger `runs`: one row per run, appended last, by one atomic commit.
+
+A run without its row has not happened. The row carries a revision (the n-th publication for its
+pipeline and as_of) as Delta's transaction version: of two writers of one revision one is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, date, datetime
+from typing import Any
+
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from spark_seg.errors import PublishConflict
+from spark_seg.publishing.store import Receipt, Store, table_properties
+from spark_seg.segments import Segment
+from spark_seg.sources import resolved
+from spark_seg.tables import ASSIGNMENTS, CANDIDATES, FEATURES, PROFILES, REJECTS, RUNS
+
+_COMMITTED = "COMMITTED"
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """Everything that the row of a run says; see the comments of `tables.RUNS`."""
+
+    as_of: date
+    run_id: str
+    pipeline: str
+    job: str
+    revision: int
+    definition: str
+    code_version: str
+    spark_version: str
+    config_digest: str
+    config: str
+    seed: int
+    inputs: tuple[tuple[str, str, str, int | None], ...] = ()
+    receipts: tuple[Receipt, ...] = ()
+    rejects: tuple[tuple[str, str, int], ...] = ()
+    cut_points: tuple[tuple[str, list[float]], ...] = ()
+    dropped_features: tuple[tuple[str, str], ...] = ()
+    algorithm: str | None = None
+    k: int | None = None
+    model_path: str | None = None
+    model_run_id: str | None = None
+    segments: tuple[Segment, ...] = ()
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class CommittedRun:
+    """What later runs need to know of a committed one."""
+
+    as_of: date
+    run_id: str
+    job: str
+    revision: int
+    definition: str
+    receipts: tuple[Receipt, ...]
+    algorithm: str | None
+    k: int | None
+    model_path: str | None
+    model_run_id: str | None
+    segments: tuple[Segment, ...]
+    metrics: dict[str, float]
+
+    def receipt(self, table: str) -> Receipt | None:
+        """What this run wrote to one table."""
+        return next((r for r in self.receipts if r.table == table), None)
+
+    @property
+    def tables(self) -> set[str]:
+        """Tables this run wrote."""
+        return {r.table for r in self.receipts}
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The committed runs of one pipeline."""
+
+    store: Store
+    pipeline: str
+
+    def runs(self) -> list[CommittedRun]:
+        """All committed runs, oldest as_of and revision first. One row per run reaches the driver."""
+        frame = self.store.read(RUNS.name)
+        if frame is None:
+            return []
+        rows = (
+            frame.where((F.col("pipeline") == self.pipeline) & (F.col("status") == _COMMITTED))
+            .orderBy("as_of", "revision")
+            .select(*CommittedRun.__dataclass_fields__)
+            .collect()
+        )
+        return [_committed(row.asDict(recursive=True)) for row in rows]
+
+    def commit(self, record: RunRecord) -> None:
+        """Append the row of a run: the one atomic point of publishing. Then read it back.
+
+        Raises `PublishConflict` when another run took the revision first; its rows stay visible and
+        those staged by this run never become so.
+        """
+        row = asdict(record) | {
+            "status": _COMMITTED,
+            "committed_at": datetime.now(UTC).replace(tzinfo=None),
+            "segments": [(s.cluster, s.segment_id, s.name, s.overlap) for s in record.segments],
+            "receipts": [(r.table, r.version, r.rows) for r in record.receipts],
+        }
+        frame = self.store.spark.createDataFrame([tuple(row[name] for name in RUNS.columns)], RUNS.schema)
+        writer = (
+            frame.write.format("delta")
+            .mode("append")
+            .option("txnAppId", f"spark_seg:{record.pipeline}:{record.as_of.isoformat()}")
+            .option("txnVersion", record.revision)
+            .options(**table_properties(RUNS))
+        )
+        ref = self.store.ref(RUNS.name)
+        try:
+            writer.saveAsTable(ref.table) if ref.table else writer.save(resolved(ref.path or ""))
+        except PySparkException as error:
+            # Whoever was faster has the revision; whether that is this very run, the ledger tells.
+            if "DELTA_CONCURRENT" not in str(error) and "DELTA_PROTOCOL_CHANGED" not in str(error):
+                raise
+        # Delta skips a transaction version it knows without a word, so the row is proof, the write is not.
+        if not any(run.run_id == record.run_id for run in self.runs()):
+            raise PublishConflict(
+                f"runs: another run published {record.pipeline} for {record.as_of} first (revision "
+                f"{record.revision}). Nothing of this run is visible; run the same command again"
+            )
+
+    def create_views(self) -> None:
+        """In a database: `current_<table>` shows the last committed run of each pipeline and as_of."""
+        database = self.store.settings.database
+        if database is None:
+            return
+        for spec in (FEATURES, ASSIGNMENTS, CANDIDATES, PROFILES, REJECTS):
+            if self.store.read(spec.name) is None:
+                continue
+            # The database is held to plain identifiers by the configuration; the rest is constant.
+            self.store.spark.sql(
+                f"CREATE OR REPLACE VIEW {database}.current_{spec.name} AS "
+                f"SELECT r.pipeline, t.* FROM {database}.{spec.name} t JOIN ("
+                f"SELECT pipeline, as_of, max_by(run_id, revision) AS run_id FROM {database}.{RUNS.name} "
+                f"WHERE status = '{_COMMITTED}' AND exists(receipts, r -> r.table = '{spec.name}') "
+                "GROUP BY pipeline, as_of) r ON t.as_of = r.as_of AND t.run_id = r.run_id"
+            )
+
+
+def current_run(runs: Sequence[CommittedRun], table: str, as_of: date | None = None) -> CommittedRun | None:
+    """The run whose rows of `table` count for `as_of` (default: for the latest as_of there is)."""
+    written = [r for r in runs if table in r.tables and (as_of is None or r.as_of == as_of)]
+    return max(written, key=lambda r: (r.as_of, r.revision), default=None)
+
+
+def read_current(ledger: Ledger, table: str, as_of: date | None = None) -> DataFrame | None:
+    """Rows of a published table that count: those of the current run; None when there is none."""
+    run = current_run(ledger.runs(), table, as_of)
+    if run is None:
+        return None
+    return ledger.store.read_run(table, run.as_of, run.run_id)
+
+
+def _committed(row: dict[str, Any]) -> CommittedRun:
+    return CommittedRun(
+        **row
+        | {
+            "receipts": tuple(Receipt(**r) for r in row["receipts"] or []),
+            "segments": tuple(Segment(**s) for s in row["segments"] or []),
+            "metrics": dict(row["metrics"] or {}),
+        }
+    )

@@ -1,0 +1,85 @@
+"""What a person reads in the terminal: the plan, the segments, and why not the others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+Rows = Sequence[dict[str, Any]]
+
+
+def segment_table(profiles: Rows, scheme: str = "clusters") -> Table:
+    """One line per segment, largest revenue first."""
+    table = Table(box=None, pad_edge=False, header_style="bold", title_justify="left")
+    table.add_column("segment", style="bold cyan", no_wrap=True)
+    table.add_column("customers", justify="right")
+    table.add_column("share", justify="right")
+    table.add_column("revenue", justify="right")
+    table.add_column("what sets it apart", overflow="fold", ratio=3)
+    table.add_column("play", overflow="fold", ratio=2)
+    rows = [p for p in profiles if p["scheme"] == scheme]
+    for p in sorted(rows, key=lambda p: -float(p["revenue"] or 0)):
+        table.add_row(
+            f"{p['segment_id']} {p['segment_name']}",
+            f"{p['customers']:,}",
+            f"{p['customer_share']:.0%}",
+            f"{p['revenue_share']:.0%}" if p["revenue_share"] is not None else "-",
+            Text(", ".join(p["differences"])),
+            Text(p["play"] or "-"),
+        )
+    return table
+
+
+def candidate_table(candidates: Rows) -> Table:
+    """One line per candidate, the chosen one first, then the acceptable ones by silhouette."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("candidate", "silhouette", "Davies-Bouldin", "Calinski-Harabasz", "smallest", "largest"):
+        table.add_column(name, justify="left" if name == "candidate" else "right", no_wrap=True)
+    table.add_column("verdict", overflow="fold")
+    order = sorted(
+        candidates, key=lambda c: (not c["chosen"], not c["accepted"], -(c["silhouette"] or -1.0), c["k"])
+    )
+    for c in order:
+        style = "bold green" if c["chosen"] else "" if c["accepted"] else "dim"
+        verdict = f"chosen: {c['reason']}" if c["chosen"] else c["reason"]
+        table.add_row(
+            f"{c['algorithm']} k={c['k']}",
+            _number(c["silhouette"], ".3f"),
+            _number(c["davies_bouldin"], ".3f"),
+            _number(c["calinski_harabasz"], ",.0f"),
+            _number(c["smallest_share"], ".1%"),
+            _number(c["largest_share"], ".1%"),
+            Text(verdict or ""),
+            style=style,
+        )
+    return table
+
+
+def print_outcome(console: Console, profiles: Rows, candidates: Rows, shown: int = 6) -> None:
+    """The segments, and the first candidates with their verdicts."""
+    if profiles:
+        console.print()
+        console.print(segment_table(profiles))
+    if candidates:
+        console.print()
+        console.print(
+            candidate_table(candidates[:] if len(candidates) <= shown else _first(candidates, shown))
+        )
+        if len(candidates) > shown:
+            console.print(f"… {len(candidates) - shown} more in the table candidates", style="dim")
+
+
+def _first(candidates: Rows, shown: int) -> list[dict[str, Any]]:
+    """The chosen candidate, the best of the other acceptable ones, and the best rejected one."""
+    order = sorted(candidates, key=lambda c: (not c["chosen"], not c["accepted"], -(c["silhouette"] or -1.0)))
+    rejected = [c for c in order if not c["accepted"]][:2]
+    accepted = [c for c in order if c["accepted"]][: shown - len(rejected)]
+    return accepted + rejected
+
+
+def _number(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)

@@ -1,0 +1,45 @@
+"""One (algorithm, k) and everything that is known about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A row of the table `candidates`. Figures are None where they do not exist."""
+
+    algorithm: str
+    k: int
+    effective_k: int = 0
+    seed: int | None = None
+    restarts: int = 0
+    silhouette: float | None = None
+    davies_bouldin: float | None = None
+    calinski_harabasz: float | None = None
+    cost: float | None = None
+    bic: float | None = None
+    sizes: tuple[int, ...] = ()
+    accepted: bool = False
+    chosen: bool = False
+    reason: str | None = None
+
+    @property
+    def customers(self) -> int:
+        """Customers in all clusters."""
+        return sum(self.sizes)
+
+    @property
+    def smallest_share(self) -> float | None:
+        """Smallest cluster as a share of customers."""
+        return min(self.sizes) / self.customers if self.sizes else None
+
+    @property
+    def largest_share(self) -> float | None:
+        """Largest cluster as a share of customers."""
+        return max(self.sizes) / self.customers if self.sizes else None
+
+    @property
+    def label(self) -> str:
+        """`kmeans k=5`."""
+        return f"{self.algorithm} k={self.k}"

@@ -1,0 +1,134 @@
+"""Rules first, then the index, then the smallest k. Pure Python over candidates."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from spark_seg.config import SelectionRules, SelectionSettings
+from spark_seg.selection.candidate import Candidate
+
+Rule = Callable[[Candidate, SelectionRules], str | None]
+
+
+def _effective_k(c: Candidate, _: SelectionRules) -> str | None:
+    if c.effective_k == c.k:
+        return None
+    return f"only {c.effective_k} of {c.k} clusters got customers"
+
+
+def _min_segments(c: Candidate, r: SelectionRules) -> str | None:
+    return None if c.k >= r.min_segments else f"fewer than {r.min_segments} segments"
+
+
+def _max_segments(c: Candidate, r: SelectionRules) -> str | None:
+    return None if c.k <= r.max_segments else f"more than {r.max_segments} segments"
+
+
+def _min_segment_share(c: Candidate, r: SelectionRules) -> str | None:
+    share = c.smallest_share or 0.0
+    if share >= r.min_segment_share:
+        return None
+    return f"smallest segment has {share:.1%} of customers, fewer than {r.min_segment_share:.1%}"
+
+
+def _min_segment_customers(c: Candidate, r: SelectionRules) -> str | None:
+    smallest = min(c.sizes, default=0)
+    if smallest >= r.min_segment_customers:
+        return None
+    return f"smallest segment has {smallest:,} customers, fewer than {r.min_segment_customers:,}"
+
+
+def _max_segment_share(c: Candidate, r: SelectionRules) -> str | None:
+    share = c.largest_share or 1.0
+    if share <= r.max_segment_share:
+        return None
+    return f"largest segment has {share:.1%} of customers, more than {r.max_segment_share:.1%}"
+
+
+def _indices_finite(c: Candidate, _: SelectionRules) -> str | None:
+    figures = (c.silhouette, c.davies_bouldin, c.calinski_harabasz)
+    if all(f is not None and math.isfinite(f) for f in figures):
+        return None
+    return "an index is undefined on this clustering"
+
+
+#: Every rule a candidate must pass, in the order in which reasons are given.
+RULES: dict[str, Rule] = {
+    "effective_k": _effective_k,
+    "min_segments": _min_segments,
+    "max_segments": _max_segments,
+    "min_segment_share": _min_segment_share,
+    "min_segment_customers": _min_segment_customers,
+    "max_segment_share": _max_segment_share,
+    "indices_finite": _indices_finite,
+}
+
+#: Index → whether more is better.
+INDICES = {"silhouette": True, "davies_bouldin": False, "calinski_harabasz": True}
+
+
+def choose(candidates: Sequence[Candidate], settings: SelectionSettings) -> list[Candidate]:
+    """The candidates again, in their order, with `accepted`, `chosen` and `reason` filled in.
+
+    Among candidates that pass every rule, those whose index is within `tolerance` (relative) of the
+    best compete; the smallest k wins, then the better index, then the name. No candidate is chosen
+    when none passes. A reason that a candidate came with (it was never fitted, it is the baseline)
+    stays, and it is not accepted.
+    """
+    broken = [[c.reason] if c.reason else _broken_rules(c, settings.rules) for c in candidates]
+    accepted = [c for c, reasons in zip(candidates, broken, strict=True) if not reasons]
+    higher_is_better = INDICES[settings.index]
+
+    def value(c: Candidate) -> float:
+        figure = float(getattr(c, settings.index))
+        return figure if higher_is_better else -figure
+
+    winner = None
+    if accepted:
+        best = max(value(c) for c in accepted)
+        close = [c for c in accepted if value(c) >= best - settings.tolerance * abs(best)]
+        winner = min(close, key=lambda c: (c.k, -value(c), c.algorithm))
+    result = []
+    for c, reasons in zip(candidates, broken, strict=True):
+        if reasons:
+            result.append(replace(c, accepted=False, chosen=False, reason="; ".join(reasons)))
+        elif c is winner:
+            result.append(replace(c, accepted=True, chosen=True, reason=_why(c, accepted, settings, value)))
+        else:
+            assert winner is not None  # noqa: S101 - somebody is accepted, so somebody won
+            result.append(replace(c, accepted=True, reason=_why_not(c, winner, settings, value)))
+    return result
+
+
+def _broken_rules(c: Candidate, rules: SelectionRules) -> list[str]:
+    return [reason for rule in RULES.values() if (reason := rule(c, rules)) is not None]
+
+
+def _shown(c: Candidate, index: str) -> str:
+    return f"{index} {getattr(c, index):.3f}"
+
+
+def _why(
+    winner: Candidate,
+    accepted: Sequence[Candidate],
+    settings: SelectionSettings,
+    value: Callable[[Candidate], float],
+) -> str:
+    best = max(accepted, key=value)
+    if best is winner:
+        return f"best {settings.index} of {len(accepted)} acceptable candidates"
+    return (
+        f"smallest k within {settings.tolerance:.0%} of the best {settings.index} "
+        f"({best.label}: {getattr(best, settings.index):.3f})"
+    )
+
+
+def _why_not(
+    c: Candidate, winner: Candidate, settings: SelectionSettings, value: Callable[[Candidate], float]
+) -> str:
+    if value(c) > value(winner):
+        shown = _shown(c, settings.index)
+        return f"{shown} is within {settings.tolerance:.0%} of {winner.label}, which is simpler"
+    return f"{_shown(c, settings.index)}, behind {winner.label} with {getattr(winner, settings.index):.3f}"

@@ -1,0 +1,225 @@
+"""The indices of all candidates in two passes over the customers, without pairwise distances.
+
+With squared Euclidean distances everything follows from n, Σx and Σ‖x‖² of each cluster (first
+pass); silhouettes and distances to the means need one more look at each customer (second pass).
+Silhouette: Rousseeuw (1987), with squared distances as MLlib's `ClusteringEvaluator` has it.
+Davies-Bouldin: Davies and Bouldin (1979). Calinski-Harabasz: Caliński and Harabasz (1974).
+Cosine geometry is the same on vectors of length 1: there ‖a-b‖² = 2 (1 - cos), and a silhouette is a
+ratio of distances.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyspark.sql import DataFrame
+
+from spark_seg.errors import InputError
+
+Array = NDArray[np.float64]
+_SCHEMA = "figures array<double>"
+
+
+@dataclass(frozen=True)
+class Indices:
+    """Figures of one clustering. Indices are None with fewer than two clusters."""
+
+    effective_k: int
+    sizes: tuple[int, ...]
+    cost: float
+    silhouette: float | None
+    davies_bouldin: float | None
+    calinski_harabasz: float | None
+
+
+def vector_size(points: DataFrame) -> int:
+    """Length of the arrays in the only column of `points`; 0 without rows."""
+    row = points.first()
+    return len(row[0]) if row is not None else 0
+
+
+def measure(frame: DataFrame, ks: Sequence[int], distance: str) -> list[Indices]:
+    """Indices of several clusterings of the same customers.
+
+    `frame`: `point` (array<double>) and `labels` (array<int>: one label per
+    clustering, 0 ≤ label < its k).
+    Two Spark jobs whatever the number of clusterings; the driver receives one row per partition.
+    """
+    dimensions = vector_size(frame.select("point"))
+    unit = distance == "cosine"
+    first = _totals(frame, lambda: _first_pass(ks, dimensions, unit))
+    clusters = _split_first(first, ks, dimensions)
+    if not np.isfinite(first).all():
+        raise InputError(
+            "vectors: must be finite and, for distance cosine, not all zero; some are not. "
+            "Check preparation.features, or use distance euclidean"
+        )
+    # Figures are taken around the overall mean: differences of large squares would lose digits.
+    centre = sum(c.sums.sum(axis=0) for c in clusters[:1]) / max(1.0, clusters[0].sizes.sum())
+    moved = [c.around(centre) for c in clusters]
+    second = _totals(frame, lambda: _second_pass(moved, centre, unit))
+    return _figures(moved, second)
+
+
+@dataclass(frozen=True)
+class _Clusters:
+    """n, Σx and Σ‖x‖² per cluster."""
+
+    sizes: Array
+    sums: Array
+    squares: Array
+
+    def around(self, centre: Array) -> _Clusters:
+        sums = self.sums - self.sizes[:, None] * centre
+        squares = self.squares - 2 * self.sums @ centre + self.sizes * (centre @ centre)
+        return _Clusters(self.sizes, sums, squares)
+
+    @property
+    def means(self) -> Array:
+        """Mean of each cluster."""
+        return self.sums / np.maximum(self.sizes, 1)[:, None]
+
+
+def _totals(frame: DataFrame, kernel: Callable[[], _Accumulator]) -> Array:
+    """Sum an accumulator's figures over all partitions, correctly rounded, so in any order."""
+
+    def partition(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        accumulator = kernel()
+        for batch in batches:
+            if batch.num_rows:
+                accumulator.add(_matrix(batch, "point"), _matrix(batch, "labels").astype(np.int64))
+        figures = pa.array([accumulator.figures()], type=pa.list_(pa.float64()))
+        yield pa.RecordBatch.from_arrays([figures], names=["figures"])
+
+    rows = frame.select("point", "labels").mapInArrow(partition, _SCHEMA).collect()
+    return np.array([math.fsum(parts) for parts in zip(*(row["figures"] for row in rows), strict=True)])
+
+
+def _matrix(batch: pa.RecordBatch, name: str) -> Array:
+    column = batch.column(name)
+    return np.asarray(column.flatten()).reshape(len(column), -1)
+
+
+class _Accumulator:
+    """Figures that add up over rows."""
+
+    def __init__(self, total: int, update: Callable[[Array, Array, Array], None]) -> None:
+        self._figures = np.zeros(total)
+        self._update = update
+
+    def add(self, points: Array, labels: Array) -> None:
+        self._update(self._figures, points, labels)
+
+    def figures(self) -> list[float]:
+        return [float(x) for x in self._figures]
+
+
+def _unit(points: Array, unit: bool) -> Array:
+    if not unit:
+        return points
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(points / np.linalg.norm(points, axis=1, keepdims=True))
+
+
+def _first_pass(ks: Sequence[int], dimensions: int, unit: bool) -> _Accumulator:
+    def update(figures: Array, points: Array, labels: Array) -> None:
+        points = _unit(points, unit)
+        squares = np.einsum("ij,ij->i", points, points)
+        at = 0
+        for j, k in enumerate(ks):
+            own = labels[:, j]
+            figures[at : at + k] += np.bincount(own, minlength=k)
+            figures[at + k : at + 2 * k] += np.bincount(own, weights=squares, minlength=k)
+            for d in range(dimensions):
+                start = at + (2 + d) * k
+                figures[start : start + k] += np.bincount(own, weights=points[:, d], minlength=k)
+            at += (2 + dimensions) * k
+
+    return _Accumulator(sum(ks) * (2 + dimensions), update)
+
+
+def _split_first(figures: Array, ks: Sequence[int], dimensions: int) -> list[_Clusters]:
+    clusters, at = [], 0
+    for k in ks:
+        block = figures[at : at + (2 + dimensions) * k].reshape(2 + dimensions, k)
+        clusters.append(_Clusters(block[0], block[2:].T, block[1]))
+        at += (2 + dimensions) * k
+    return clusters
+
+
+def _second_pass(clusterings: Sequence[_Clusters], centre: Array, unit: bool) -> _Accumulator:
+    """Per clustering: Σ silhouette, then per cluster Σ distance and Σ squared distance to its mean."""
+
+    def update(figures: Array, points: Array, labels: Array) -> None:
+        points = _unit(points, unit) - centre
+        squares = np.einsum("ij,ij->i", points, points)
+        at = 0
+        for j, c in enumerate(clusterings):
+            k, own = len(c.sizes), labels[:, j]
+            figures[at] += _silhouettes(points, squares, own, c).sum()
+            apart = points - c.means[own]
+            squared = np.einsum("ij,ij->i", apart, apart)
+            figures[at + 1 : at + 1 + k] += np.bincount(own, weights=np.sqrt(squared), minlength=k)
+            figures[at + 1 + k : at + 1 + 2 * k] += np.bincount(own, weights=squared, minlength=k)
+            at += 1 + 2 * k
+
+    return _Accumulator(sum(1 + 2 * len(c.sizes) for c in clusterings), update)
+
+
+def _silhouettes(points: Array, squares: Array, own: Array, c: _Clusters) -> Array:
+    """Silhouette of each point from mean squared distances; 0 for a cluster of one."""
+    if (c.sizes > 0).sum() < 2:
+        return np.zeros(len(points))
+    n = np.maximum(c.sizes, 1)
+    mean_squared = squares[:, None] + c.squares / n - 2 * points @ (c.sums / n[:, None]).T
+    mean_squared[:, c.sizes == 0] = np.inf
+    rows = np.arange(len(points))
+    inside = mean_squared[rows, own] * (n[own] / np.maximum(n[own] - 1, 1))
+    mean_squared[rows, own] = np.inf
+    outside = mean_squared.min(axis=1)
+    larger = np.maximum(inside, outside)
+    result = np.divide(outside - inside, larger, out=np.zeros(len(points)), where=larger > 0)
+    return np.where(c.sizes[own] > 1, result, 0.0)
+
+
+def _figures(clusterings: Sequence[_Clusters], figures: Array) -> list[Indices]:
+    result, at = [], 0
+    for c in clusterings:
+        k = len(c.sizes)
+        silhouette = float(figures[at])
+        distances, squared = figures[at + 1 : at + 1 + k], figures[at + 1 + k : at + 1 + 2 * k]
+        at += 1 + 2 * k
+        filled = c.sizes > 0
+        n, effective_k, cost = float(c.sizes.sum()), int(filled.sum()), float(squared.sum())
+        sizes = tuple(sorted((int(x) for x in c.sizes[filled]), reverse=True))
+        if effective_k < 2:
+            result.append(Indices(effective_k, sizes, cost, None, None, None))
+            continue
+        means, counts = c.means[filled], c.sizes[filled]
+        between = float((counts * np.einsum("ij,ij->i", means, means)).sum())
+        defined = cost > 0 and n > effective_k
+        result.append(
+            Indices(
+                effective_k,
+                sizes,
+                cost,
+                silhouette / n,
+                _davies_bouldin(means, distances[filled] / counts),
+                between / (effective_k - 1) / (cost / (n - effective_k)) if defined else None,
+            )
+        )
+    return result
+
+
+def _davies_bouldin(means: Array, spreads: Array) -> float:
+    """Mean over clusters of the worst (spread + spread) / distance of means."""
+    apart = np.linalg.norm(means[:, None] - means[None], axis=2)
+    np.fill_diagonal(apart, np.inf)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = np.where(spreads[:, None] + spreads > 0, (spreads[:, None] + spreads) / apart, 0.0)
+    return float(ratios.max(axis=1).mean())

@@ -1,0 +1,83 @@
+"""The one place that starts or attaches to a SparkSession."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import pyspark
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame, SparkSession
+
+from spark_seg.config import SessionSettings
+from spark_seg.errors import ConfigError
+
+#: What every session started here needs, whatever the overlay says.
+_REQUIRED = {
+    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+    "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+    # A table name from a configuration must not be able to open a file.
+    "spark.sql.runSQLOnFiles": "false",
+}
+#: Needed for right results; set on an existing session too.
+_SEMANTICS = {"spark.sql.session.timeZone": "UTC", "spark.sql.ansi.enabled": "true"}
+
+
+def start_session(settings: SessionSettings) -> SparkSession:
+    """The active session (Databricks, Connect, a notebook) or a new one built from `settings`.
+
+    Raises `ConfigError` when an existing session refuses what right results need.
+    """
+    session = SparkSession.getActiveSession()
+    if session is None:
+        session = _build(settings)
+    for key, value in _SEMANTICS.items():
+        if session.conf.get(key, None) != value:
+            try:
+                session.conf.set(key, value)
+            except PySparkException:
+                raise ConfigError(
+                    f"session {key}: must be {value}; got {session.conf.get(key, None)}, and this session "
+                    "does not let it be changed. Set it where the cluster is configured"
+                ) from None
+    return session
+
+
+def keep(frame: DataFrame) -> DataFrame:
+    """`frame`, computed once and kept where the session allows it.
+
+    Serverless Connect refuses persisting: there the frame is computed again at each use.
+    """
+    return frame if frame.sparkSession.conf.get("spark.remote", None) else frame.persist()
+
+
+def _build(settings: SessionSettings) -> SparkSession:
+    builder = SparkSession.builder.appName(settings.app_name)
+    # Under spark-submit the gateway exists already: its master and jars win.
+    if "PYSPARK_GATEWAY_PORT" not in os.environ:
+        master = settings.master or "local[*]"
+        builder = builder.master(master)
+        if master.startswith("local"):
+            os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+            os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+        for key, value in _delta_packages().items():
+            builder = builder.config(key, value)
+    wanted: dict[str, str | int | float | bool] = {**_SEMANTICS, **settings.conf, **_REQUIRED}
+    for name, setting in wanted.items():
+        builder = builder.config(name, str(setting).lower() if isinstance(setting, bool) else setting)
+    return builder.getOrCreate()
+
+
+def _delta_packages() -> dict[str, str]:
+    """Delta's coordinates for Ivy, unless its jars already lie beside Spark's own."""
+    home = Path(os.environ.get("SPARK_HOME", Path(pyspark.__file__).parent))
+    if any((home / "jars").glob("delta-spark_*.jar")):
+        return {}
+    try:
+        delta = version("delta-spark")
+    except PackageNotFoundError:
+        return {}
+    minor = ".".join(pyspark.__version__.split(".")[:2])
+    return {"spark.jars.packages": f"io.delta:delta-spark_{minor}_2.13:{delta}"}

@@ -1,0 +1,323 @@
+"""The contract of every canonical input and every published table.
+
+`conform(frame, SPEC)` is the one `select` at each door: these columns, these types, this order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.types import (
+    ArrayType,
+    BooleanType,
+    DataType,
+    DateType,
+    DecimalType,
+    DoubleType,
+    IntegerType,
+    LongType,
+    MapType,
+    StringType,
+    StructField,
+    StructType,
+    TimestampNTZType,
+    TimestampType,
+)
+
+from spark_seg.errors import InputError
+
+#: Amounts of one row. Decimals, because sums of doubles depend on the order of rows.
+AMOUNT = DecimalType(18, 4)
+#: Sums of amounts.
+MONEY = DecimalType(28, 4)
+
+
+@dataclass(frozen=True)
+class Field:
+    """One column: its type and what it means."""
+
+    name: str
+    type: DataType
+    comment: str
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One table: its columns in order, its key, and its partitions."""
+
+    name: str
+    fields: tuple[Field, ...]
+    key: tuple[str, ...]
+    partition_by: tuple[str, ...] = ()
+
+    @property
+    def schema(self) -> StructType:
+        """As Spark sees it, with the comments as column comments."""
+        return StructType([StructField(f.name, f.type, True, {"comment": f.comment}) for f in self.fields])
+
+    @property
+    def columns(self) -> list[str]:
+        """Column names in order."""
+        return [field.name for field in self.fields]
+
+    def extended(self, fields: tuple[Field, ...]) -> Spec:
+        """The same table with further columns."""
+        return Spec(self.name, self.fields + fields, self.key, self.partition_by)
+
+
+def conform(frame: DataFrame, spec: Spec) -> DataFrame:
+    """`frame` with exactly the columns of `spec`, cast to its types, in its order.
+
+    Raises `InputError` when a column is missing.
+    """
+    missing = [name for name in spec.columns if name not in frame.columns]
+    if missing:
+        raise InputError(
+            f"{spec.name}: must have the columns {', '.join(missing)}; got {', '.join(frame.columns)}. "
+            "Build the table again with this version of spark_seg"
+        )
+    return frame.select(
+        *(F.col(f.name).cast(f.type).alias(f.name, metadata={"comment": f.comment}) for f in spec.fields)
+    )
+
+
+def struct_of(**types: DataType) -> StructType:
+    """A struct type from names and types."""
+    return StructType([StructField(name, kind) for name, kind in types.items()])
+
+
+_STRING, _DOUBLE, _LONG, _INT = StringType(), DoubleType(), LongType(), IntegerType()
+
+# ---------------------------------------------------------------- canonical inputs
+
+ORDERS = Spec(
+    "orders",
+    (
+        Field("customer_id", _STRING, "who bought"),
+        Field("order_id", _STRING, "the purchase; unique within a customer"),
+        Field("line_id", _STRING, "line within the order; null when an order is one row"),
+        Field("ordered_at", TimestampNTZType(), "wall-clock time in the business time zone"),
+        Field("amount", AMOUNT, "net value of the line in the configured currency; negative for a return"),
+        Field("category", _STRING, "what was bought, for category affinity"),
+        Field("currency", _STRING, "currency of the amount"),
+        Field("status", _STRING, "state of the order, e.g. cancelled"),
+    ),
+    key=("customer_id", "order_id", "line_id"),
+)
+
+EVENTS = Spec(
+    "events",
+    (
+        Field("customer_id", _STRING, "who acted or was contacted"),
+        Field("event_id", _STRING, "the event; null when kind, time and subject identify it"),
+        Field("occurred_at", TimestampNTZType(), "wall-clock time in the business time zone"),
+        Field("kind", _STRING, "kind of event, as declared in features.engagement.kinds"),
+        Field("subject", _STRING, "what the event is about, e.g. the campaign"),
+    ),
+    key=("customer_id", "kind", "occurred_at", "subject", "event_id"),
+)
+
+CUSTOMERS = Spec(
+    "customers",
+    (
+        Field("customer_id", _STRING, "the customer"),
+        Field("attributes", MapType(_STRING, _STRING), "attribute → value, as mapped by the configuration"),
+    ),
+    key=("customer_id",),
+)
+
+ACTIVITY = Spec(
+    "activity",
+    (
+        Field("customer_id", _STRING, "the customer"),
+        Field(
+            "day", DateType(), "day in the business time zone; an order belongs to the day of its first line"
+        ),
+        Field("orders", _LONG, "orders with at least one line that is not a return"),
+        Field("amount", MONEY, "net amount, returns taken off"),
+        Field("returned", MONEY, "amount of returns, as a positive number"),
+        Field(
+            "categories",
+            ArrayType(struct_of(category=_STRING, amount=MONEY)),
+            "net amount by category, one entry for each order and category",
+        ),
+        Field("events", MapType(_STRING, _LONG), "events by kind"),
+        Field(
+            "subjects",
+            ArrayType(struct_of(kind=_STRING, subject=_STRING)),
+            "distinct (kind, subject) pairs of the day",
+        ),
+    ),
+    key=("customer_id", "day"),
+)
+
+# ---------------------------------------------------------------- published tables
+
+_RUN = (
+    Field("as_of", DateType(), "the day the snapshot describes; exclusive right edge of the observation"),
+    Field("run_id", _STRING, "the run that wrote the row; counts only once it stands in runs"),
+)
+_PARTITIONS = ("as_of", "run_id")
+
+FEATURES = Spec(
+    "features",
+    (*_RUN, Field("customer_id", _STRING, "the customer")),
+    key=("as_of", "run_id", "customer_id"),
+    partition_by=_PARTITIONS,
+)
+
+ASSIGNMENTS = Spec(
+    "assignments",
+    (
+        *_RUN,
+        Field("customer_id", _STRING, "the customer"),
+        Field("segment_id", _INT, "stable id of the segment"),
+        Field("segment_name", _STRING, "name of the segment at this as_of"),
+        Field(
+            "confidence",
+            _DOUBLE,
+            "mixture: probability of the segment; else (d2 - d1) / max(d1, d2) of the distances to the "
+            "own and the second centre",
+        ),
+        Field("distance", _DOUBLE, "distance to the own centre in the fitted geometry; null for mixture"),
+        Field("second_segment_id", _INT, "second best segment"),
+        Field("rfm_segment", _STRING, "segment of the standard RFM grid, the baseline"),
+    ),
+    key=("as_of", "run_id", "customer_id"),
+    partition_by=_PARTITIONS,
+)
+
+CANDIDATES = Spec(
+    "candidates",
+    (
+        *_RUN,
+        Field("algorithm", _STRING, "kmeans, bisecting, mixture; rfm_grid is the baseline"),
+        Field("k", _INT, "clusters asked for"),
+        Field("effective_k", _INT, "clusters that got customers"),
+        Field("seed", _LONG, "seed of the kept restart"),
+        Field("restarts", _INT, "fits made"),
+        Field(
+            "silhouette", _DOUBLE, "mean silhouette as ClusteringEvaluator defines it (-1..1, high is good)"
+        ),
+        Field("davies_bouldin", _DOUBLE, "Davies-Bouldin index (0.., low is good)"),
+        Field("calinski_harabasz", _DOUBLE, "Calinski-Harabasz index (0.., high is good)"),
+        Field("cost", _DOUBLE, "sum of squared distances to the mean of the own cluster (elbow)"),
+        Field("bic", _DOUBLE, "Bayesian information criterion of a mixture (low is good)"),
+        Field("sizes", ArrayType(_LONG), "customers per cluster, largest first"),
+        Field("smallest_share", _DOUBLE, "smallest cluster as a share of customers"),
+        Field("largest_share", _DOUBLE, "largest cluster as a share of customers"),
+        Field("accepted", BooleanType(), "passes every business rule"),
+        Field("chosen", BooleanType(), "the one that was published"),
+        Field("reason", _STRING, "why it was rejected, or why it did not win, or why it did"),
+    ),
+    key=("as_of", "run_id", "algorithm", "k"),
+    partition_by=_PARTITIONS,
+)
+
+PROFILES = Spec(
+    "profiles",
+    (
+        *_RUN,
+        Field("scheme", _STRING, "clusters, or rfm_grid for the baseline"),
+        Field("segment_id", _INT, "stable id (clusters), or position in the grid"),
+        Field("segment_name", _STRING, "name of the segment"),
+        Field("description", _STRING, "what kind of customers these are"),
+        Field("play", _STRING, "the marketing play that belongs to it"),
+        Field("customers", _LONG, "customers in the segment"),
+        Field("customer_share", _DOUBLE, "share of all segmented customers"),
+        Field("revenue", MONEY, "sum of monetary"),
+        Field("revenue_share", _DOUBLE, "share of all revenue"),
+        Field("differences", ArrayType(_STRING), "what sets the segment apart, in words, strongest first"),
+        Field(
+            "feature_stats",
+            ArrayType(
+                struct_of(
+                    feature=_STRING,
+                    mean=_DOUBLE,
+                    median=_DOUBLE,
+                    p10=_DOUBLE,
+                    p90=_DOUBLE,
+                    lift=_DOUBLE,
+                    position=_DOUBLE,
+                )
+            ),
+            "per feature in original units; lift: mean over overall mean; position: -1 (lowest) to 1",
+        ),
+    ),
+    key=("as_of", "run_id", "scheme", "segment_id"),
+    partition_by=_PARTITIONS,
+)
+
+REJECTS = Spec(
+    "rejects",
+    (
+        *_RUN,
+        Field("source", _STRING, "orders, events or customers"),
+        Field("source_table", _STRING, "table the row was read from"),
+        Field("source_version", _STRING, "version of that table"),
+        Field("reason", _STRING, "why the row was rejected"),
+        Field("row", _STRING, "the mapped values as they came, as JSON"),
+    ),
+    key=(),
+    partition_by=_PARTITIONS,
+)
+
+RUNS = Spec(
+    "runs",
+    (
+        Field("as_of", DateType(), "the day the snapshot describes"),
+        Field("run_id", _STRING, "the run"),
+        Field("pipeline", _STRING, "name of the segmentation"),
+        Field("job", _STRING, "build_features, train_segments, assign_segments or run_all"),
+        Field("revision", _LONG, "n-th publication for this pipeline and as_of, from 0"),
+        Field("definition", _STRING, "digest of what defines the run: job, configuration, inputs, code"),
+        Field("status", _STRING, "COMMITTED"),
+        Field("committed_at", TimestampType(), "when the run became visible"),
+        Field("code_version", _STRING, "version of spark_seg"),
+        Field("spark_version", _STRING, "version of Spark"),
+        Field("config_digest", _STRING, "SHA-256 of the configuration"),
+        Field("config", _STRING, "the configuration as JSON"),
+        Field("seed", _LONG, "seed of everything random"),
+        Field(
+            "inputs",
+            ArrayType(struct_of(source=_STRING, table=_STRING, version=_STRING, rows=_LONG)),
+            "tables read, at which version",
+        ),
+        Field(
+            "receipts",
+            ArrayType(struct_of(table=_STRING, version=_LONG, rows=_LONG)),
+            "tables written: version of the table that holds the rows",
+        ),
+        Field(
+            "rejects",
+            ArrayType(struct_of(source=_STRING, reason=_STRING, rows=_LONG)),
+            "rejected rows by reason",
+        ),
+        Field(
+            "cut_points",
+            ArrayType(struct_of(feature=_STRING, cuts=ArrayType(_DOUBLE))),
+            "quintile borders of the RFM scores",
+        ),
+        Field(
+            "dropped_features",
+            ArrayType(struct_of(feature=_STRING, reason=_STRING)),
+            "features that did not enter the clustering",
+        ),
+        Field("algorithm", _STRING, "algorithm of the model"),
+        Field("k", _INT, "clusters of the model"),
+        Field("model_path", _STRING, "saved PipelineModel of preparation and clustering"),
+        Field("model_run_id", _STRING, "run that trained the model"),
+        Field(
+            "segments",
+            ArrayType(struct_of(cluster=_INT, segment_id=_INT, name=_STRING, overlap=_DOUBLE)),
+            "raw cluster → stable segment, with the share of common customers with its predecessor",
+        ),
+        Field("metrics", MapType(_STRING, _DOUBLE), "customers, indices of the choice, seconds per room"),
+    ),
+    key=("run_id",),
+)
+
+#: Every published table by name.
+PUBLISHED = {spec.name: spec for spec in (FEATURES, ASSIGNMENTS, CANDIDATES, PROFILES, REJECTS, RUNS)}

@@ -1,0 +1,68 @@
+"""One session per run: no adaptive execution, two shuffle partitions, no UI, UTC."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+
+from spark_seg.config import SessionSettings, Settings
+from spark_seg.session import start_session
+
+REPOSITORY = Path(__file__).parents[1]
+
+SPARK_CONF: dict[str, str | int | float | bool] = {
+    "spark.sql.adaptive.enabled": False,
+    "spark.sql.shuffle.partitions": 2,
+    "spark.databricks.delta.snapshotPartitions": 1,
+    "spark.ui.enabled": False,
+    "spark.ui.showConsoleProgress": False,
+    "spark.driver.host": "127.0.0.1",
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.driver.memory": "3g",
+    "spark.log.level": "ERROR",
+}
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
+    scratch = tmp_path_factory.mktemp("spark")
+    conf = SPARK_CONF | {
+        "spark.sql.warehouse.dir": str(scratch / "warehouse"),
+        "spark.driver.extraJavaOptions": f"-Dderby.system.home={scratch}/derby",
+    }
+    session = start_session(SessionSettings(master="local[2]", app_name="spark_seg tests", conf=conf))
+    yield session
+    session.stop()
+
+
+@pytest.fixture
+def in_folder(tmp_path: Path) -> Iterator[Path]:
+    """A scratch folder as the working directory."""
+    before = Path.cwd()
+    os.chdir(tmp_path)
+    yield tmp_path
+    os.chdir(before)
+
+
+def settings_for(root: Path, **changes: object) -> Settings:
+    """A small valid configuration: orders, events and customers as Delta folders under `root`."""
+    from spark_seg.config import load_settings
+
+    base = root / "base.yaml"
+    base.write_text(
+        f"""
+pipeline: shop
+sources:
+  orders:
+    path: {root}/orders
+    columns: {{customer_id: customer_id, order_id: order_id, line_id: line_id,
+              ordered_at: ordered_at, amount: amount, category: category}}
+publishing: {{root: {root}/published}}
+""",
+        encoding="utf-8",
+    )
+    return load_settings([base], [f"{key}={value}" for key, value in changes.items()])
