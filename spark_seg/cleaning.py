@@ -7,8 +7,8 @@ counts ride along with the first pass over the data (`Observation`), so they cos
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import date, datetime
+from dataclasses import dataclass, replace
+from datetime import date
 from functools import reduce
 from typing import Any
 
@@ -17,7 +17,17 @@ from pyspark.sql import functions as F
 
 from spark_seg.config import CleaningSettings
 from spark_seg.errors import InputError
-from spark_seg.tables import CUSTOMERS, EVENTS, ORDERS, REJECTS, Spec, conform
+from spark_seg.tables import (
+    AMOUNT,
+    CUSTOMERS,
+    EVENTS,
+    ORDERS,
+    REJECTS,
+    SPARK_FAILURES,
+    Spec,
+    conform,
+    trimmed,
+)
 
 AFTER_AS_OF = "after_as_of"
 DUPLICATE = "duplicate"
@@ -38,7 +48,7 @@ Predicate = Callable[[Rules], Column]
 
 def _given(role: str) -> Column:
     """The value as it came is neither NULL nor blank."""
-    return F.length(F.trim(F.coalesce(F.col(f"source_row.{role}"), F.lit("")))) > 0
+    return F.length(trimmed(F.coalesce(F.col(f"source_row.{role}"), F.lit("")))) > 0
 
 
 def _is_null(role: str) -> Predicate:
@@ -61,14 +71,17 @@ def _after_as_of(role: str) -> Predicate:
     return lambda r: F.to_date(role) >= F.lit(r.as_of)
 
 
+def _number() -> Column:
+    return trimmed(F.col("source_row.amount")).try_cast("double")
+
+
 def _amount_not_finite(_: Rules) -> Column:
-    number = F.trim("source_row.amount").try_cast("double")
-    return F.col("amount").isNull() & (F.isnan(number) | (F.abs(number) == F.lit(float("inf"))))
+    return F.col("amount").isNull() & (F.isnan(_number()) | (F.abs(_number()) == F.lit(float("inf"))))
 
 
 def _amount_out_of_range(_: Rules) -> Column:
-    number = F.trim("source_row.amount").try_cast("double")
-    return F.col("amount").isNull() & number.isNotNull()
+    largest = F.lit(10.0 ** (AMOUNT.precision - AMOUNT.scale))
+    return F.col("amount").isNull() & (F.abs(_number()) >= largest)
 
 
 def _currency_unknown(r: Rules) -> Column:
@@ -137,6 +150,35 @@ CUSTOMER_RULES: dict[str, Predicate] = {"null_customer_id": _null_key("customer_
 
 
 @dataclass(frozen=True)
+class Tally:
+    """Figures of a frame that are taken while something else reads it."""
+
+    frame: DataFrame
+    figures: tuple[Column, ...]
+    observation: Observation
+
+    @classmethod
+    def of(cls, frame: DataFrame, *figures: Column) -> Tally:
+        """A tally to be taken of `frame`."""
+        return cls(frame, figures, Observation())
+
+    @property
+    def observed(self) -> DataFrame:
+        """The frame to read."""
+        return self.frame.observe(self.observation, *self.figures)
+
+    def get(self) -> dict[str, Any]:
+        """The figures. Blocks until `observed` has been read once."""
+        try:
+            return dict(self.observation.get)
+        except SPARK_FAILURES:
+            # Spark saw from the plan alone that no row can pass (a constant that breaks a rule), and
+            # read none: count in a pass of its own.
+            row = self.frame.agg(*self.figures).first()
+            return row.asDict() if row is not None else {}
+
+
+@dataclass(frozen=True)
 class Cleaned:
     """One source after cleaning. `counts` answers only after `kept` has been computed once."""
 
@@ -145,14 +187,14 @@ class Cleaned:
     rules: dict[str, Predicate]
     flagged: DataFrame
     ranked: DataFrame
-    row_counts: Observation
-    duplicate_counts: Observation
+    row_tally: Tally
+    duplicate_tally: Tally
 
     def counts(self) -> Counts:
         """Rows read, and rejected rows by reason. Blocks until `kept` has been computed."""
-        rows: dict[str, Any] = dict(self.row_counts.get)
+        rows = self.row_tally.get()
         reasons = {name: int(rows[name]) for name in self.rules if rows[name]}
-        duplicates = self.duplicate_counts.get
+        duplicates = self.duplicate_tally.get()
         reasons |= {name: int(duplicates[name]) for name in (DUPLICATE, CONFLICT) if duplicates[name]}
         return Counts(self.source, int(rows["rows"]), reasons, rows.get("first"))
 
@@ -184,7 +226,7 @@ class Counts:
     source: str
     rows: int
     reasons: dict[str, int]
-    first: datetime | None = None
+    first: str | None = None
 
     @property
     def rejected(self) -> int:
@@ -205,9 +247,9 @@ def clean_orders(orders: DataFrame, rules: Rules) -> Cleaned:
     cleaned = _clean("orders", orders, ORDERS, ORDER_RULES, rules, time="ordered_at")
     is_return = _is_return(rules)
     signed = F.when(is_return, -F.abs("amount")).otherwise(F.col("amount"))
-    return _with_kept(
+    return replace(
         cleaned,
-        cleaned.kept.select(
+        kept=cleaned.kept.select(
             "customer_id",
             "order_id",
             "ordered_at",
@@ -221,13 +263,13 @@ def clean_orders(orders: DataFrame, rules: Rules) -> Cleaned:
 def clean_events(events: DataFrame, rules: Rules) -> Cleaned:
     """Trusted events: `customer_id, occurred_at, kind, subject`."""
     cleaned = _clean("events", events, EVENTS, EVENT_RULES, rules, time="occurred_at")
-    return _with_kept(cleaned, cleaned.kept.select("customer_id", "occurred_at", "kind", "subject"))
+    return replace(cleaned, kept=cleaned.kept.select("customer_id", "occurred_at", "kind", "subject"))
 
 
 def clean_customers(customers: DataFrame, rules: Rules) -> Cleaned:
     """Trusted customers: `customer_id, attributes`."""
     cleaned = _clean("customers", customers, CUSTOMERS, CUSTOMER_RULES, rules, time=None)
-    return _with_kept(cleaned, cleaned.kept.select("customer_id", "attributes"))
+    return replace(cleaned, kept=cleaned.kept.select("customer_id", "attributes"))
 
 
 def check_counts(counts: list[Counts], settings: CleaningSettings, as_of: date) -> None:
@@ -239,7 +281,7 @@ def check_counts(counts: list[Counts], settings: CleaningSettings, as_of: date) 
         reasons = ", ".join(f"{n:,} {name}" for name, n in sorted(c.reasons.items(), key=lambda x: -x[1]))
         if c.source == "orders" and judged == 0 and c.first is not None:
             problems.append(
-                f"orders: must have rows before as_of {as_of}; the first is on {c.first:%Y-%m-%d}. "
+                f"orders: must have rows before as_of {as_of}; the first is on {c.first}. "
                 "Give a later --as-of"
             )
         elif judged and bad / judged > settings.max_reject_share:
@@ -271,33 +313,21 @@ def _clean(
 ) -> Cleaned:
     reason = F.coalesce(*(F.when(predicate(rules), name) for name, predicate in table.items()))
     flagged = frame.withColumn("reason", reason)
-    row_counts, duplicate_counts = Observation(), Observation()
     figures = [F.count(F.lit(1)).alias("rows"), *_count_reasons(table)]
     if time is not None:
-        figures.append(F.min(time).alias("first"))
-    observed = flagged.observe(row_counts, *figures)
-    ranked = _rank_duplicates(observed.where(F.col("reason").isNull()), spec)
-    kept = ranked.observe(duplicate_counts, *_count_reasons((DUPLICATE, CONFLICT)))
+        # As text: a year that Python's dates do not have must not stop the run.
+        figures.append(F.min(F.to_date(time)).cast("string").alias("first"))
+    rows = Tally.of(flagged, *figures)
+    ranked = _rank_duplicates(rows.observed.where(F.col("reason").isNull()), spec)
+    duplicates = Tally.of(ranked, *_count_reasons((DUPLICATE, CONFLICT)))
     return Cleaned(
         source,
-        kept.where(F.col("reason").isNull()),
+        duplicates.observed.where(F.col("reason").isNull()),
         table,
         flagged,
         _rank_duplicates(flagged.where(F.col("reason").isNull()), spec),
-        row_counts,
-        duplicate_counts,
-    )
-
-
-def _with_kept(cleaned: Cleaned, kept: DataFrame) -> Cleaned:
-    return Cleaned(
-        cleaned.source,
-        kept,
-        cleaned.rules,
-        cleaned.flagged,
-        cleaned.ranked,
-        cleaned.row_counts,
-        cleaned.duplicate_counts,
+        rows,
+        duplicates,
     )
 
 
@@ -311,19 +341,22 @@ def _rank_duplicates(rows: DataFrame, spec: Spec) -> DataFrame:
     The order is by content alone (latest time and largest amount last), so neither the order of
     rows nor their partitioning decides. Everything of a customer lies in one partition from here on.
     """
-    content = [F.to_json(F.col(f.name)) if f.name == "attributes" else F.col(f.name) for f in spec.fields]
-    window = Window.partitionBy(*spec.key).orderBy(*(column.desc_nulls_last() for column in content))
-    fingerprint = F.xxhash64(*content)
-    first = F.first("fingerprint").over(window)
+    content = [
+        F.to_json(F.col(f.name)) if f.name == "attributes" else F.col(f.name)
+        for f in spec.fields
+        if f.name not in spec.key
+    ]
+    by_content = [column.desc_nulls_last() for column in content] or [F.lit(1)]
+    # Sorting compares eight bytes of the first column before anything else: a hash decides there.
+    window = Window.partitionBy(F.xxhash64(*spec.key), *spec.key).orderBy(*by_content)
     return (
         rows.repartition("customer_id")
-        .withColumn("fingerprint", fingerprint)
-        .withColumn("rank", F.row_number().over(window))
+        .withColumns({"row": F.row_number().over(window), "place": F.rank().over(window)})
         .withColumn(
             "reason",
-            F.when(F.col("rank") == 1, F.lit(None))
-            .when(F.col("fingerprint") == first, F.lit(DUPLICATE))
+            F.when(F.col("row") == 1, F.lit(None))
+            .when(F.col("place") == 1, F.lit(DUPLICATE))  # as good as the one that stays
             .otherwise(F.lit(CONFLICT)),
         )
-        .drop("fingerprint", "rank")
+        .drop("row", "place")
     )

@@ -7,6 +7,7 @@ import logging
 import sys
 import traceback
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,11 +19,20 @@ from typer.core import TyperGroup
 
 from spark_seg.config import Settings, json_schema, load_settings
 from spark_seg.config.template import template
-from spark_seg.errors import NoAcceptableCandidate, SegmentationError
+from spark_seg.errors import ConfigError, NoAcceptableCandidate, SegmentationError
 from spark_seg.periods import parse_as_of
 
-console = Console(highlight=False)
-errors = Console(stderr=True, highlight=False)
+#: Width of tables in a log file, where no terminal gives one.
+_LOG_WIDTH = 140
+
+
+def _console(stderr: bool = False) -> Console:
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(stderr=stderr, highlight=False, width=None if stream.isatty() else _LOG_WIDTH)
+
+
+console = _console()
+errors = _console(stderr=True)
 
 
 class _Commands(TyperGroup):
@@ -116,7 +126,7 @@ def config_check(files: Annotated[list[Path], typer.Argument()], set_: SetOption
     from spark_seg.pipeline import check_settings
 
     check_settings(load_settings(files, set_ or []))
-    console.print(f"{', '.join(map(str, files))}: no problems")
+    console.print(f"{', '.join(map(str, files))}: no problems", markup=False, soft_wrap=True)
 
 
 @config_app.command("schema")
@@ -139,7 +149,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if isinstance(error, NoAcceptableCandidate) and error.candidates:
             from spark_seg.report import candidate_table
 
-            errors.print(f"[bold]{error.title}[/bold]")
+            errors.print(error.title, style="bold", markup=False, soft_wrap=True)
             errors.print(candidate_table(error.candidates))
             errors.print("Nothing was published.")
         else:
@@ -159,8 +169,7 @@ def _run(
     revise: bool,
     model_run: str | None = None,
 ) -> None:
-    day = parse_as_of(as_of)
-    settings = load_settings(config, overrides or [])
+    day, settings = _checked(as_of, config, overrides or [])
     _log_to_terminal()
     # pyspark takes a second to import: a wrong configuration is answered before that.
     from spark_seg.pipeline import check_settings, make_plan, run_plan
@@ -173,6 +182,7 @@ def _run(
     where = settings.publishing.root or settings.publishing.database
     console.print(
         f"plan       {_inputs(plan.inputs)}  →  {where}   run {plan.run_id} revision {plan.revision}",
+        markup=False,
         soft_wrap=True,
     )
     if dry_run:
@@ -198,6 +208,19 @@ def _run(
     )
 
 
+def _checked(as_of: str, config: list[Path], overrides: list[str]) -> tuple[date, Settings]:
+    """The day and the configuration; what is wrong with both is reported at once."""
+    try:
+        day = parse_as_of(as_of)
+    except ConfigError as error:
+        try:
+            load_settings(config, overrides)
+        except ConfigError as other:
+            raise ConfigError([*error.problems, *other.problems], title=other.title) from None
+        raise
+    return day, load_settings(config, overrides)
+
+
 def _inputs(inputs: Sequence[tuple[str, str, str]]) -> str:
     return " · ".join(f"{table}@{version}" for _, table, version in inputs)
 
@@ -205,7 +228,11 @@ def _inputs(inputs: Sequence[tuple[str, str, str]]) -> str:
 def _print_plan(settings: Settings, outputs: Sequence[str], published: bool) -> None:
     for table in outputs:
         place = settings.publishing.database
-        console.print(f"write      {f'{place}.{table}' if place else f'{settings.publishing.root}/{table}'}")
+        console.print(
+            f"write      {f'{place}.{table}' if place else f'{settings.publishing.root}/{table}'}",
+            markup=False,
+            soft_wrap=True,
+        )
     console.print(
         "published already: a run would do nothing" if published else "nothing was read in full or written"
     )

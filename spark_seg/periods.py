@@ -47,7 +47,9 @@ def parse_as_of(text: str) -> date:
     try:
         as_of = date.fromisoformat(text)
     except ValueError:
-        raise ConfigError(f"--as-of: must be a date YYYY-MM-DD; got {text!r}") from None
+        as_of = None
+    if as_of is None or as_of.isoformat() != text:  # 20250101 and 2025-W01-1 are ISO dates too
+        raise ConfigError(f"--as-of: must be a date YYYY-MM-DD; got {text!r}")
     if not date(1971, 1, 1) <= as_of <= date(9000, 1, 1):
         raise ConfigError(f"--as-of: must lie between 1971-01-01 and 9000-01-01; got {text}")
     return as_of

@@ -6,9 +6,10 @@ saved pipeline is plain MLlib and scoring can never differ from training.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import cast
 
 import numpy as np
 from pyspark.ml import PipelineModel, Transformer
@@ -16,11 +17,13 @@ from pyspark.ml.feature import (
     PCA,
     MinMaxScaler,
     RobustScaler,
+    RobustScalerModel,
     SQLTransformer,
     StandardScaler,
     VectorAssembler,
 )
-from pyspark.sql import DataFrame, Row
+from pyspark.ml.functions import vector_to_array
+from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
 from spark_seg.config import PreparationSettings, PreparedFeature
@@ -28,6 +31,8 @@ from spark_seg.errors import InputError, NoAcceptableCandidate
 
 #: Column of the finished vectors.
 VECTOR = "vector"
+#: Largest size of a value: beyond it squares of distances overflow, and MLlib clusters without a word.
+LARGEST = 1e100
 #: Customers in one partition of a fit; with the cap below it decides the layout, never the cores.
 ROWS_PER_PARTITION = 50_000
 MAX_PARTITIONS = 512
@@ -43,8 +48,7 @@ class Preparation:
 
     def transform(self, frame: DataFrame) -> DataFrame:
         """`frame` with the column `vector` added."""
-        added = [column for column in self.model.transform(frame).columns if column not in frame.columns]
-        return self.model.transform(frame).drop(*(column for column in added if column != VECTOR))
+        return self.model.transform(frame).select(*frame.columns, VECTOR)
 
 
 def canonical_layout(frame: DataFrame, rows: int) -> DataFrame:
@@ -70,7 +74,7 @@ def fit_preparation(features: DataFrame, settings: PreparationSettings) -> Prepa
             f"{', '.join(features.columns)}. Run build_features with this configuration"
         )
     statistics = _statistics(features, settings)
-    check_finite(statistics, settings.features)
+    _check_finite(statistics, settings.features)
     dropped: list[tuple[str, str]] = []
     expressions: dict[str, str] = {}
     for name, how in settings.features.items():
@@ -81,6 +85,8 @@ def fit_preparation(features: DataFrame, settings: PreparationSettings) -> Prepa
             expressions[name] = expression
     expressed = _prepared_columns(expressions)
     kept = _informative(expressed.transform(features), list(expressions), settings, dropped)
+    if kept and settings.scale == "robust":
+        kept = _measurable(expressed.transform(features), kept, dropped)
     if not kept:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in dropped)
         raise NoAcceptableCandidate(
@@ -109,8 +115,34 @@ def fit_preparation(features: DataFrame, settings: PreparationSettings) -> Prepa
     return Preparation(PipelineModel(stages), tuple(kept), tuple(dropped))
 
 
-def check_finite(statistics: Row, names: Sequence[str] | dict[str, PreparedFeature]) -> None:
-    """Raise `InputError` when a feature has NaN or infinite values."""
+def check_finite(features: DataFrame, names: Sequence[str]) -> None:
+    """Raise `InputError` when a feature has values that cannot be scored: NaN, infinite, beyond `LARGEST`.
+
+    MLlib would assign such a customer to cluster 0.
+    """
+    row = features.agg(*(_not_finite(name).alias(f"{name}__bad") for name in names)).first()
+    assert row is not None  # noqa: S101 - an aggregate without groups has one row
+    _check_finite(row, names)
+
+
+def check_directions(frame: DataFrame) -> None:
+    """Raise `InputError` when a row of `frame` has the zero `vector`, which has no cosine distance."""
+    squares = F.aggregate(vector_to_array(F.col(VECTOR)), F.lit(0.0), lambda total, x: total + x * x)
+    zeros = frame.where(squares == 0.0).count()
+    if zeros:
+        raise InputError(
+            f"vectors: must not be zero for clustering.distance cosine; got {zeros:,} customers who are "
+            "lowest in every prepared feature, so their vector has no direction. Use distance euclidean"
+        )
+
+
+def _not_finite(name: str) -> Column:
+    value = F.col(name).cast("double")
+    # NaN is larger than everything.
+    return F.count_if(F.abs(value) > F.lit(LARGEST))
+
+
+def _check_finite(statistics: Row, names: Iterable[str]) -> None:
     problems = [
         f"features.{name}: must be finite; got {statistics[f'{name}__bad']:,} values that are not. "
         "Build the features again; if that does not help, look for the rows in the table features"
@@ -130,10 +162,10 @@ def _statistics(features: DataFrame, settings: PreparationSettings) -> Row:
     columns = []
     for name, how in settings.features.items():
         value = F.col(name).cast("double")
-        finite = F.when(~F.isnan(value) & (F.abs(value) != F.lit(float("inf"))), value)
+        finite = F.when(F.abs(value) <= F.lit(LARGEST), value)
         low, high = how.cap or (0.0, 1.0)
         columns += [
-            F.count_if(value.isNotNull() & finite.isNull()).alias(f"{name}__bad"),
+            _not_finite(name).alias(f"{name}__bad"),
             F.mean(finite).alias(f"{name}__mean"),
             F.min(finite).alias(f"{name}__min"),
             F.max(finite).alias(f"{name}__max"),
@@ -209,6 +241,19 @@ def _informative(
             continue
         kept.append(name)
     return kept
+
+
+def _measurable(frame: DataFrame, names: list[str], dropped: list[tuple[str, str]]) -> list[str]:
+    """Names of features whose quartiles differ: RobustScaler turns the others into 0 for everybody."""
+    assembler = VectorAssembler(inputCols=[_prepared(name) for name in names], outputCol="assembled")
+    model = cast(RobustScalerModel, _scaler("robust", "scaled").fit(assembler.transform(frame)))
+    ranges = dict(zip(names, model.range.toArray().tolist(), strict=True))
+    dropped += [
+        (name, "its quartiles are the same, so scale robust cannot measure it")
+        for name in names
+        if not ranges[name] > 0
+    ]
+    return [name for name in names if ranges[name] > 0]
 
 
 def _multiple_correlation(r: np.ndarray) -> float:

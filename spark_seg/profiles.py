@@ -76,7 +76,7 @@ def profile(customers: DataFrame, label: str, features: Sequence[str]) -> list[P
     deciles = F.array(*(F.lit(q) for q in _DECILES))
     overall = labelled.agg(
         F.count(F.lit(1)).alias("customers"),
-        F.sum("monetary").cast(MONEY).alias("revenue"),
+        _revenue(),
         *(F.mean(value).alias(f"{name}__mean") for name, value in numbers.items()),
         *(F.percentile(value, deciles).alias(f"{name}__deciles") for name, value in numbers.items()),
     ).first()
@@ -87,7 +87,7 @@ def profile(customers: DataFrame, label: str, features: Sequence[str]) -> list[P
         labelled.groupBy(F.col(label).alias("label"))
         .agg(
             F.count(F.lit(1)).alias("customers"),
-            F.sum("monetary").cast(MONEY).alias("revenue"),
+            _revenue(),
             *(F.mean(value).alias(f"{name}__mean") for name, value in numbers.items()),
             *(F.percentile(value, edges).alias(f"{name}__edges") for name, value in numbers.items()),
             *(
@@ -117,6 +117,11 @@ def differences(profile: Profile) -> list[str]:
 
 def _tellable(stat: FeatureStat) -> bool:
     return stat.mean is not None and ("{lift" not in PHRASES[stat.feature] or stat.lift is not None)
+
+
+def _revenue() -> Column:
+    """Sum of `monetary`; 0 where nobody has ordered."""
+    return F.coalesce(F.sum("monetary"), F.lit(0)).cast(MONEY).alias("revenue")
 
 
 def _position(value: Column, deciles: Sequence[float] | None) -> Column:

@@ -24,7 +24,7 @@ def segment_table(profiles: Rows, scheme: str = "clusters") -> Table:
     rows = [p for p in profiles if p["scheme"] == scheme]
     for p in sorted(rows, key=lambda p: -float(p["revenue"] or 0)):
         table.add_row(
-            f"{p['segment_id']} {p['segment_name']}",
+            Text(f"{p['segment_id']} {p['segment_name']}"),
             f"{p['customers']:,}",
             f"{p['customer_share']:.0%}",
             f"{p['revenue_share']:.0%}" if p["revenue_share"] is not None else "-",
@@ -37,9 +37,9 @@ def segment_table(profiles: Rows, scheme: str = "clusters") -> Table:
 def candidate_table(candidates: Rows) -> Table:
     """One line per candidate, the chosen one first, then the acceptable ones by silhouette."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("candidate", "silhouette", "Davies-Bouldin", "Calinski-Harabasz", "smallest", "largest"):
+    for name in ("candidate", "silhouette", "Davies-\nBouldin", "Calinski-\nHarabasz", "smallest", "largest"):
         table.add_column(name, justify="left" if name == "candidate" else "right", no_wrap=True)
-    table.add_column("verdict", overflow="fold")
+    table.add_column("verdict", overflow="fold", min_width=12)  # the figures alone explain nothing
     order = sorted(
         candidates, key=lambda c: (not c["chosen"], not c["accepted"], -(c["silhouette"] or -1.0), c["k"])
     )
@@ -47,7 +47,7 @@ def candidate_table(candidates: Rows) -> Table:
         style = "bold green" if c["chosen"] else "" if c["accepted"] else "dim"
         verdict = f"chosen: {c['reason']}" if c["chosen"] else c["reason"]
         table.add_row(
-            f"{c['algorithm']} k={c['k']}",
+            Text(f"{c['algorithm']} k={c['k']}"),
             _number(c["silhouette"], ".3f"),
             _number(c["davies_bouldin"], ".3f"),
             _number(c["calinski_harabasz"], ",.0f"),

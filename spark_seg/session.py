@@ -48,9 +48,23 @@ def start_session(settings: SessionSettings) -> SparkSession:
 def keep(frame: DataFrame) -> DataFrame:
     """`frame`, computed once and kept where the session allows it.
 
-    Serverless Connect refuses persisting: there the frame is computed again at each use.
+    Serverless compute refuses persisting: there the frame is computed again at each use.
     """
-    return frame if frame.sparkSession.conf.get("spark.remote", None) else frame.persist()
+    try:
+        return frame.persist()
+    except PySparkException as error:
+        if "NOT_SUPPORTED" not in str(error):
+            raise
+        return frame
+
+
+def release(frame: DataFrame) -> None:
+    """Let go of a frame that was kept; nothing where nothing could be kept."""
+    try:
+        frame.unpersist()
+    except PySparkException as error:
+        if "NOT_SUPPORTED" not in str(error):
+            raise
 
 
 def _build(settings: SessionSettings) -> SparkSession:

@@ -8,7 +8,8 @@ they came, as text), `source_table` and `source_version`, so that cleaning can k
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
@@ -22,6 +23,9 @@ from pyspark.sql.types import (
     BooleanType,
     DataType,
     DateType,
+    DoubleType,
+    FloatType,
+    FractionalType,
     MapType,
     NumericType,
     StringType,
@@ -32,14 +36,16 @@ from pyspark.sql.types import (
 
 from spark_seg.config import ColumnMapping, CustomersSource, EventsSource, OrdersSource, Settings, TableRef
 from spark_seg.config.expressions import checked_sql
+from spark_seg.config.model import Lookup
 from spark_seg.errors import InputError, suggestion
-from spark_seg.tables import CUSTOMERS, EVENTS, ORDERS, Spec
+from spark_seg.tables import CUSTOMERS, EVENTS, ORDERS, SPARK_FAILURES, Spec, trimmed
 
 Source = OrdersSource | EventsSource | CustomersSource
 
 _TIMES = {"ordered_at", "occurred_at"}
 _AMOUNTS = {"amount"}
-_BLANKS = " \t\r\n\u00a0"
+_NESTED = (ArrayType, MapType, StructType, BinaryType)
+_IDS = {"customer_id", "order_id", "line_id", "event_id", "subject"}
 
 
 @dataclass(frozen=True)
@@ -93,11 +99,6 @@ def open_sources(spark: SparkSession, settings: Settings) -> OpenedSources:
     customers = (
         opened("customers", settings.sources.customers) if settings.sources.customers is not None else None
     )
-    if orders is not None and not problems and orders.frame.isEmpty():
-        problems.append(
-            f"sources.orders: {orders.label} must have rows; got an empty table. "
-            "Check the job that fills it; nothing that was published before has been touched"
-        )
     if problems or orders is None:
         raise InputError(problems, title="sources")
     return OpenedSources(orders, tuple(table for table in events if table is not None), customers)
@@ -145,20 +146,15 @@ def _pinned(spark: SparkSession, ref: TableRef) -> tuple[DataFrame, str]:
     reader = spark.read.format(ref.format)
     if ref.format == "csv":
         reader = reader.options(header=True, inferSchema=False, mode="PERMISSIVE", **dict(ref.options))
-    frame = reader.load(resolved(ref.path or ""))
-    return frame, _file_fingerprint(frame)
+    path = resolved(ref.path or "")
+    return reader.load(path), _file_fingerprint(spark, path)
 
 
-def _file_fingerprint(frame: DataFrame) -> str:
+def _file_fingerprint(spark: SparkSession, path: str) -> str:
     """Digest of name, size and modification time of the files: plain files have no version to pin."""
-    meta = F.col("_metadata")
-    rows = frame.select(
-        *(
-            meta[name].cast("string").alias(name)
-            for name in ("file_path", "file_size", "file_modification_time")
-        )
-    ).distinct()
-    listing = "\n".join(sorted("\t".join(row) for row in rows.collect()))
+    files = spark.read.format("binaryFile").load(path)  # `content` is not selected, so no file is read
+    rows = files.select(*(F.col(n).cast("string") for n in ("path", "length", "modificationTime"))).collect()
+    listing = "\n".join(sorted("\t".join(row) for row in rows))
     return "files:" + hashlib.sha256(listing.encode()).hexdigest()[:16]
 
 
@@ -167,25 +163,30 @@ def _open_frame(
 ) -> tuple[DataFrame, str] | None:
     try:
         return _pinned(spark, ref)
-    except (AnalysisException, PySparkException) as error:
+    except SPARK_FAILURES as error:
         text = str(error)
-        if "DELTA_TABLE_ONLY_OPERATION" in text or "DELTA_MISSING_DELTA_TABLE" in text:
-            exists = ref.path is None or _readable(ref.path)
-            got = "something else (a view or other files)" if exists else "nothing there"
+        if any(c in text for c in ("ONLY_OPERATION", "DELTA_MISSING_DELTA_TABLE", "NOT_VIEW")):
             problems.append(
-                f"{where}: {ref.label} must be a Delta table; got {got}. "
+                f"{where}: {ref.label} must be a Delta table; got {_instead(ref)}. "
                 "Check the name, or set `format` when these are Parquet or CSV files"
             )
-        elif "NOT_FOUND" in text or "NOT_EXIST" in text:
+        elif any(c in text for c in ("NOT_FOUND", "NOT_EXIST", "REQUIRES_SINGLE_PART_NAMESPACE")):
             problems.append(f"{where}: {ref.label} not found{_catalog_has(spark, ref)}")
         else:
             condition = getattr(error, "getCondition", lambda: None)() or type(error).__name__
-            problems.append(f"{where}: {ref.label} must be readable as {ref.format}; got {condition}")
+            problems.append(
+                f"{where}: {ref.label} must be readable as {ref.format}; got {condition}. "
+                "Check `format`, and that nobody rewrites it meanwhile"
+            )
         return None
 
 
-def _readable(path: str) -> bool:
-    return "://" in path or Path(resolved(path)).exists()
+def _instead(ref: TableRef) -> str:
+    if ref.path is None:
+        return "a view or another kind of table"
+    if "://" in ref.path:
+        return "no Delta log there"
+    return "other files" if Path(resolved(ref.path)).exists() else "nothing there"
 
 
 def _catalog_has(spark: SparkSession, ref: TableRef) -> str:
@@ -208,53 +209,99 @@ def _open(spark: SparkSession, name: str, source: Source, problems: list[str]) -
     if base is None or any(join is None for join in joins):
         return None
     frame, version = base
-    lookups = []
     own_columns = list(frame.columns)
+    if name == "orders" and frame.isEmpty():
+        problems.append(
+            f"{where}: {source.label} must have rows; got an empty table. "
+            "Check the job that fills it; nothing that was published before has been touched"
+        )
+    before = len(problems)
+    lookups, unjoined = [], set[str]()
     for i, (ref, join) in enumerate(zip(source.lookups, joins, strict=True)):
-        if join is None:
-            continue
-        other, other_version = join
-        at = f"{where}.lookups.{i}"
-        lookups.append((ref.label, other_version))
-        found = _missing(at, ref.label, (*ref.key, *ref.columns), other)
-        found += _missing(at, source.label, ref.key, frame)
-        found += [
-            f"{at}: column '{column}' is already in {source.label}; leave it out of the lookup"
-            for column in ref.columns
-            if column in frame.columns
-        ]
-        problems += found
-        if found:
-            return None
-        other = other.select(*ref.key, *ref.columns)
-        repeated = other.groupBy(*ref.key).count().where("count > 1").limit(1).count()
-        if repeated:
-            problems.append(
-                f"{at}: {ref.label} must have one row for each {', '.join(ref.key)}; got several for some. "
-                "A lookup that repeats a key would multiply rows: use a table or view that is unique"
-            )
-            return None
-        frame = frame.join(other, on=list(ref.key), how="left")
-    found = []
+        assert join is not None  # noqa: S101 - looked at above
+        lookups.append((ref.label, join[1]))
+        joined = _joined(frame, source.label, f"{where}.lookups.{i}", ref, join[0], problems)
+        if joined is None:
+            unjoined |= {column.lower() for column in ref.columns}
+        else:
+            frame = joined
+    roles = _IDS | _TIMES | _AMOUNTS if not isinstance(source, CustomersSource) else {"customer_id"}
     for role, mapping in source.columns.items():
-        found += _missing(f"{where}.columns.{role}", source.label, sorted(mapping.reads), frame)
-        if not found:
-            found += _wrong_type(f"{where}.columns.{role}", role, mapping, frame)
-    problems += found
-    if found:
+        at = f"{where}.columns.{role}"
+        reads = {column for column in mapping.reads if column.lower() not in unjoined}
+        missing = _missing(at, source.label, sorted(reads), frame)
+        problems += missing
+        if not missing and reads == mapping.reads:
+            problems += _wrong_type(at, role if role in roles else "", mapping, frame)
+    if len(problems) > before:
         return None
-    mapped = set().union(*(mapping.reads for mapping in source.columns.values()))
-    joined = {column for ref in source.lookups for column in ref.key}
-    unmapped = tuple(column for column in own_columns if column not in mapped | joined)
+    mapped = {column.lower() for mapping in source.columns.values() for column in mapping.reads}
+    keys = {column.lower() for ref in source.lookups for column in ref.key}
+    unmapped = tuple(column for column in own_columns if column.lower() not in mapped | keys)
     return OpenedTable(name, source.label, version, frame, source.columns, unmapped, tuple(lookups))
 
 
-def _missing(where: str, label: str, names: tuple[str, ...] | list[str], frame: DataFrame) -> list[str]:
+def _joined(
+    frame: DataFrame, label: str, at: str, ref: Lookup, other: DataFrame, problems: list[str]
+) -> DataFrame | None:
+    """`frame` with the columns of a lookup, or None and its problems."""
+    found = _missing(at, ref.label, (*ref.key, *ref.columns), other)
+    found += _missing(at, label, ref.key, frame)
+    own = {column.lower() for column in frame.columns}
+    found += [
+        f"{at}: column '{column}' is already in {label}; leave it out of the lookup"
+        for column in ref.columns
+        if column.lower() in own
+    ]
+    if not found:
+        keys = {name: _comparable(other, frame, name) for name in ref.key}
+        found += [
+            f"{at}: key '{name}' must have one type on both sides; got {_kind(frame, name).simpleString()} "
+            f"in {label} and {_kind(other, name).simpleString()} in {ref.label}"
+            for name, key in keys.items()
+            if key is None
+        ]
+    if found:
+        problems += found
+        return None
+    other = other.select(*(key.alias(name) for name, key in keys.items() if key is not None), *ref.columns)
+    other = other.dropna(subset=list(ref.key))  # NULL matches nothing, so it may repeat
+    if not other.groupBy(*ref.key).count().where("count > 1").isEmpty():
+        problems.append(
+            f"{at}: {ref.label} must have one row for each {', '.join(ref.key)}; got several for some. "
+            "A lookup that repeats a key would multiply rows: use a table or view that is unique"
+        )
+        return None
+    return frame.join(other, on=list(ref.key), how="left")
+
+
+def _kind(frame: DataFrame, name: str) -> DataType:
+    return frame.select(name).schema[0].dataType
+
+
+def _comparable(other: DataFrame, frame: DataFrame, name: str) -> Column | None:
+    """Key of a lookup in the type of the source's key; None when they cannot be compared.
+
+    Text against numbers is common (CSV): Spark alone would stop at the first text that is no number.
+    """
+    theirs, ours = _kind(other, name), _kind(frame, name)
+    if theirs == ours or (isinstance(theirs, NumericType) and isinstance(ours, NumericType)):
+        return F.col(name)
+    if isinstance(ours, StringType) and not isinstance(theirs, (*_NESTED, FractionalType)):
+        return F.col(name).cast(ours)
+    if isinstance(theirs, StringType) and not isinstance(ours, (*_NESTED, FractionalType)):
+        return F.col(name).try_cast(ours)
+    return None
+
+
+def _missing(where: str, label: str, names: Iterable[str], frame: DataFrame) -> list[str]:
+    """Upper and lower case do not matter, as everywhere in Spark SQL."""
+    known = {column.lower() for column in frame.columns}
     return [
         f"{where}: {label} must have a column '{name}'; got {', '.join(frame.columns)} "
         f"({suggestion(name, frame.columns)})"
         for name in names
-        if name not in frame.columns
+        if name.lower() not in known
     ]
 
 
@@ -270,9 +317,15 @@ def _wrong_type(where: str, role: str, mapping: ColumnMapping, frame: DataFrame)
         allowed, must = (NumericType, StringType), "a number or text"
     else:
         allowed, must = (DataType,), "a plain value"
-        if isinstance(kind, (ArrayType, MapType, StructType, BinaryType)):
+        if isinstance(kind, _NESTED):
             allowed = ()
     problems = []
+    if role in _IDS and (isinstance(kind, (FloatType, DoubleType)) or getattr(kind, "scale", 0) > 0):
+        # 7.0 of one table would not be the 7 of another.
+        return [
+            f"{where}: must be text or a whole number; got {kind.simpleString()}. "
+            "Map an expression such as try_cast(… as bigint)"
+        ]
     if not isinstance(kind, allowed) or (role in _AMOUNTS and isinstance(kind, BooleanType)):
         problems.append(
             f"{where}: must be {must}; got {kind.simpleString()}. Map another column, or an expression"
@@ -282,12 +335,20 @@ def _wrong_type(where: str, role: str, mapping: ColumnMapping, frame: DataFrame)
             problems.append(f"{where}.format: belongs to a date given as text; got {kind.simpleString()}")
         elif not _pattern_works(frame.sparkSession, mapping.format):
             problems.append(
-                f"{where}.format: must be a date pattern of Spark such as dd/MM/yyyy; got {mapping.format!r}"
+                f"{where}.format: must be a date pattern of Spark with year, month and day such as "
+                f"dd/MM/yyyy (MM is the month, mm the minute); got {mapping.format!r}"
             )
     return problems
 
 
+def _letters(pattern: str) -> set[str]:
+    return set(re.sub("'[^']*'", "", pattern))
+
+
 def _pattern_works(spark: SparkSession, pattern: str) -> bool:
+    letters = _letters(pattern)
+    if not (letters & set("yu") and ("D" in letters or ("d" in letters and letters & set("ML")))):
+        return False
     try:
         spark.range(1).select(F.try_to_timestamp(F.lit("2000-01-01"), F.lit(pattern))).collect()
     except PySparkException:
@@ -296,6 +357,10 @@ def _pattern_works(spark: SparkSession, pattern: str) -> bool:
 
 
 # ---------------------------------------------------------------- mapping
+
+_ISO_MINUTE = r"\d{4}-\d{1,2}-\d{1,2}[T ]\d{1,2}:\d{1,2}"
+#: What follows a time when the text names its zone: Z, UTC, +02:00, Europe/Berlin.
+_ZONE = r"\s*[^\s\d:.]"
 
 
 def _raw(mapping: ColumnMapping) -> Column:
@@ -328,9 +393,9 @@ def _canonical(table: OpenedTable, spec: Spec, time_zone: str) -> DataFrame:
             )
         elif field.name in _AMOUNTS:
             text = isinstance(kinds[field.name], StringType)
-            value = (_trimmed(raw[field.name]) if text else raw[field.name]).try_cast(field.type)
+            value = (trimmed(raw[field.name]) if text else raw[field.name]).try_cast(field.type)
         else:
-            value = F.nullif(_trimmed(raw[field.name].cast("string")), F.lit(""))
+            value = F.nullif(trimmed(raw[field.name].cast("string")), F.lit(""))
         columns.append(value.cast(field.type).alias(field.name))
     roles = [*raw, *(name for name in spec.columns if name not in raw and name != "attributes")]
     source_row = F.struct(*(raw.get(role, F.lit(None)).cast("string").alias(role) for role in roles))
@@ -342,23 +407,24 @@ def _canonical(table: OpenedTable, spec: Spec, time_zone: str) -> DataFrame:
     )
 
 
-def _trimmed(column: Column) -> Column:
-    return F.trim(column, F.lit(_BLANKS))
-
-
 def _wall_clock(value: Column, kind: DataType, pattern: str | None, time_zone: str) -> Column:
     """Time on the clock of the business: instants move to its zone, naive times are taken as they are."""
     if isinstance(kind, TimestampType):
         return _local(value, time_zone)
     if not isinstance(kind, StringType):
         return value.cast("timestamp_ntz")
-    text = _trimmed(value)
+    text = trimmed(value)
     if pattern is not None:
         # The session is in UTC, so a pattern without a zone keeps the time that was written.
-        return F.try_to_timestamp(text, F.lit(pattern)).cast("timestamp_ntz")
-    has_zone = text.rlike(r"^\d{4}-.*\d{1,2}:\d{2}.*(Z|[+-]\d{1,2}(:?\d{2})?)$")
+        parsed = F.try_to_timestamp(text, F.lit(pattern))
+        names_zone = _letters(pattern) & set("VzOXxZ")
+        return _local(parsed, time_zone) if names_zone else parsed.cast("timestamp_ntz")
+    # ISO 8601 may leave the seconds out; Spark's cast wants them.
+    text = F.regexp_replace(text, rf"^({_ISO_MINUTE})(?=$|{_ZONE})", "$1:00")
     instant = _local(text.try_cast("timestamp"), time_zone)
-    return F.when(has_zone, instant).otherwise(text.try_cast("timestamp_ntz"))
+    return F.when(text.rlike(rf"^{_ISO_MINUTE}(:[\d.]+)?{_ZONE}"), instant).otherwise(
+        text.try_cast("timestamp_ntz")
+    )
 
 
 def _local(instant: Column, time_zone: str) -> Column:

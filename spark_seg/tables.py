@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pyspark.sql import DataFrame
+from pyspark.errors import PySparkException
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import (
     ArrayType,
@@ -27,6 +28,14 @@ from pyspark.sql.types import (
 )
 
 from spark_seg.errors import InputError
+
+try:  # Spark leaves some failures raw; Spark Connect has no py4j
+    from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
+except ImportError:  # pragma: no cover
+    Py4JJavaError = PySparkException
+
+#: Everything that a call into Spark raises.
+SPARK_FAILURES: tuple[type[Exception], ...] = (PySparkException, Py4JJavaError)
 
 #: Amounts of one row. Decimals, because sums of doubles depend on the order of rows.
 AMOUNT = DecimalType(18, 4)
@@ -81,6 +90,11 @@ def conform(frame: DataFrame, spec: Spec) -> DataFrame:
     return frame.select(
         *(F.col(f.name).cast(f.type).alias(f.name, metadata={"comment": f.comment}) for f in spec.fields)
     )
+
+
+def trimmed(text: Column) -> Column:
+    """`text` without blanks at its ends; the no-break space that spreadsheets leave is one of them."""
+    return F.trim(text, F.lit(" \t\r\n\u00a0"))
 
 
 def struct_of(**types: DataType) -> StructType:

@@ -8,15 +8,18 @@ what Spark gets is the text that the parser writes from the checked tree.
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 import sqlglot
+from sqlglot import TokenType
 from sqlglot import expressions as sql
 from sqlglot.errors import SqlglotError
 
 from spark_seg.errors import suggestion
 
-IDENTIFIER = re.compile(r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")
+IDENTIFIER = re.compile(r"\A[A-Za-z_][A-Za-z0-9_]{0,127}\Z")
 MAX_LENGTH = 1_000
+_TOO_DEEP = "must be nested less deeply"
 
 #: Functions that compute a value from their arguments and do nothing else.
 ALLOWED_FUNCTIONS: dict[str, type[sql.Expr]] = {
@@ -46,6 +49,9 @@ _OPERATORS: tuple[type[sql.Expr], ...] = (
     sql.Column, sql.Identifier, sql.Literal, sql.Null, sql.Boolean, sql.DataType, sql.DataTypeParam,
 )  # fmt: skip
 
+#: Arguments that functions of this list have elsewhere, and that Spark's do not have.
+_OF_OTHER_DIALECTS = ("binary", "collation", "encoding", "to", "truncate")
+
 #: What a mapping may cast to. Spark's `try_cast` answers NULL where a value does not fit.
 _TYPES = {"STRING", "TEXT", "VARCHAR", "INT", "BIGINT", "DOUBLE", "DECIMAL", "DATE", "BOOLEAN",
           "TIMESTAMP", "TIMESTAMPTZ", "TIMESTAMPNTZ"}  # fmt: skip
@@ -56,29 +62,69 @@ def checked_sql(text: str) -> str:
 
     Raises `ValueError` with one sentence that says what is not allowed.
     """
+    if len(text) > MAX_LENGTH:
+        raise ValueError(f"must be at most {MAX_LENGTH} characters; got {len(text)}")
+    tree = _checked(text)
+    written = _written(tree)
+    # What Spark gets is read once more: nothing may appear or vanish on the way there.
+    try:
+        again = _checked(written)
+        faithful = _written(again) == written and _columns(again) == _columns(tree)
+    except ValueError:
+        faithful = False
+    if not faithful:
+        raise ValueError("must be plain Spark SQL; a function in it has arguments that it does not take")
+    return written
+
+
+def referenced_columns(text: str) -> set[str]:
+    """Names of the source columns that a mapping expression reads."""
+    return _columns(_parse(text))
+
+
+def _columns(tree: sql.Expr) -> set[str]:
+    return {column.name for column in tree.find_all(sql.Column)}
+
+
+def _checked(text: str) -> sql.Expr:
     tree = _parse(text)
     for node in tree.walk():
         _check(node)
         if isinstance(node, sql.TryCast):
             node.set("safe", True)  # `cast(…)` too: one bad value must not stop a run
-    return tree.sql(dialect="spark", comments=False)
+    return tree
 
 
-def referenced_columns(text: str) -> set[str]:
-    """Names of the source columns that a mapping expression reads."""
-    return {column.name for column in _parse(text).find_all(sql.Column)}
+def _written(tree: sql.Expr) -> str:
+    try:
+        return tree.sql(dialect="spark", comments=False)
+    except RecursionError:
+        raise ValueError(_TOO_DEEP) from None
 
 
 def _parse(text: str) -> sql.Expr:
-    if len(text) > MAX_LENGTH:
-        raise ValueError(f"must be at most {MAX_LENGTH} characters; got {len(text)}")
     try:
+        _check_tokens(text)
         trees = sqlglot.parse(text, dialect="spark")
     except SqlglotError:
         raise ValueError("must be one SQL expression; this cannot be parsed") from None
+    except RecursionError:
+        raise ValueError(_TOO_DEEP) from None
     if len(trees) != 1 or trees[0] is None:
-        raise ValueError(f"must be exactly one SQL expression; got {len(trees)}")
+        raise ValueError("must be one SQL expression; got none")
     return trees[0]
+
+
+def _check_tokens(text: str) -> None:
+    """What the parser would pass over or read otherwise than Spark does."""
+    tokens = sqlglot.tokenize(text, dialect="spark")
+    if any(token.token_type == TokenType.SEMICOLON for token in tokens):
+        raise ValueError("must be one SQL expression; a semicolon is not allowed")
+    if any(token.comments for token in tokens):
+        raise ValueError("a comment is not allowed in a mapping expression; write it beside it")
+    kinds = [token.token_type for token in tokens]
+    if any(pair == (TokenType.STRING, TokenType.STRING) for pair in pairwise(kinds)):
+        raise ValueError("a quote inside a text is written \\'; two texts are joined by ||")
 
 
 def _check(node: sql.Expr) -> None:
@@ -88,15 +134,28 @@ def _check(node: sql.Expr) -> None:
     elif isinstance(node, sql.Column):
         if node.table:
             raise ValueError(f"column '{node.name}' must stand without a table or a struct before it")
-    elif isinstance(node, sql.DataType):
-        if node.this.name not in _TYPES:
-            raise ValueError(f"type {node.this.name} is not allowed; known: {', '.join(sorted(_TYPES))}")
-    elif isinstance(node, sql.Cast) and not isinstance(node, sql.TryCast):
-        raise ValueError("a typed literal is not allowed; write try_cast('…' as date)")
+    elif isinstance(node, (sql.Cast, sql.DataType)):
+        _check_cast(node)
+    elif isinstance(node, sql.In) and not node.expressions and node.args.get("query") is None:
+        raise ValueError("`in` needs a list of values in parentheses")
     elif isinstance(node, (sql.Div, sql.IntDiv)):
         raise ValueError("a division stops the run at the first zero; multiply by a constant instead")
+    elif isinstance(node, sql.Func) and any(node.args.get(name) is not None for name in _OF_OTHER_DIALECTS):
+        raise ValueError(f"function '{node.sql_name().lower()}' takes fewer arguments")
     elif not isinstance(node, (*_OPERATORS, *ALLOWED_FUNCTIONS.values())):
         if isinstance(node, sql.Func):
             name = (node.name if node.key == "anonymous" else node.sql_name()).lower()
             raise ValueError(f"function '{name}' is not allowed; {suggestion(name, ALLOWED_FUNCTIONS)}")
         raise ValueError(f"'{node.key}' is not allowed in a mapping expression")
+
+
+def _check_cast(node: sql.Expr) -> None:
+    if isinstance(node, sql.DataType):
+        if node.args.get("collate") is not None:
+            raise ValueError("a collation is not allowed in a mapping expression")
+        if node.this.name not in _TYPES:
+            raise ValueError(f"type {node.this.name} is not allowed; known: {', '.join(sorted(_TYPES))}")
+    elif not isinstance(node, sql.TryCast):
+        raise ValueError("a typed literal is not allowed; write try_cast('…' as date)")
+    elif any(value for name, value in node.args.items() if name not in ("this", "to", "safe")):
+        raise ValueError("a cast has a value and a type, nothing else: try_cast(a as date)")

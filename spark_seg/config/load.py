@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Hashable, Mapping, Sequence
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,13 @@ import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from spark_seg.config.model import Settings
+from spark_seg.config.model import (
+    CleaningSettings,
+    FeatureSettings,
+    Settings,
+    SourcesSettings,
+    inconsistencies,
+)
 from spark_seg.errors import ConfigError, suggestion
 
 Tree = dict[str, Any]
@@ -27,27 +34,25 @@ def load_settings(files: Sequence[str | Path], overrides: Sequence[str] = ()) ->
     """
     origin: dict[tuple[str, ...], str] = {}
     tree: Tree = {}
+    problems: list[str] = []
     _merge(tree, _read_yaml("archetypes.yaml", _packaged("archetypes.yaml")), "archetypes.yaml", origin)
-    for file in files:
+    for name, read in (
+        *((str(file), partial(_read_file, file)) for file in files),
+        *(("--set", partial(_read_override, override)) for override in overrides),
+    ):
         try:
-            text = Path(file).read_text(encoding="utf-8")
-        except FileNotFoundError:
-            raise ConfigError(f"{file}: the configuration file does not exist. Check --config") from None
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{file}: must be a readable UTF-8 file; {type(error).__name__}") from None
-        _merge(tree, _read_yaml(str(file), text), str(file), origin)
-    for override in overrides:
-        key, separator, value = override.partition("=")
-        if not separator or not all(key.split(".")):
-            raise ConfigError(f"--set: must be key.path=value; got {override!r}")
-        nested: Any = _parse_yaml(f"--set {key}", value)
-        for part in reversed(key.split(".")):
-            nested = {part: nested}
-        _merge(tree, nested, "--set", origin)
+            _merge(tree, read(), name, origin)
+        except ConfigError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigError(problems)
     try:
         return Settings.model_validate(tree)
     except ValidationError as error:
-        raise ConfigError(_sentences(error, origin), title=", ".join(map(str, files))) from None
+        problems = _sentences(error, origin)
+        apart = [_with_file(sentence, origin) for sentence in _inconsistencies(tree)]
+        problems += [sentence for sentence in apart if sentence not in problems]
+        raise ConfigError(problems, title=", ".join(map(str, files))) from None
 
 
 def config_digest(settings: Settings) -> str:
@@ -64,6 +69,17 @@ def json_schema() -> Tree:
     return Settings.model_json_schema()
 
 
+def _inconsistencies(tree: Tree) -> list[str]:
+    """What does not fit together across sections, where those sections are right by themselves."""
+    try:
+        sources = SourcesSettings.model_validate(tree.get("sources"))
+        cleaning = CleaningSettings.model_validate(tree.get("cleaning", {}))
+        features = FeatureSettings.model_validate(tree.get("features", {}))
+    except ValidationError:
+        return []
+    return inconsistencies(sources, cleaning, features)
+
+
 def _packaged(name: str) -> str:
     inside = resources.files("spark_seg").joinpath("conf", name)
     if inside.is_file():
@@ -77,7 +93,13 @@ class _StrictLoader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen = set()
         for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                continue  # `<<: *base` is resolved below, and the keys beside it win
             key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable):
+                raise yaml.MarkedYAMLError(
+                    problem="a key must be a plain name", problem_mark=key_node.start_mark
+                )
             if key in seen:
                 raise yaml.MarkedYAMLError(
                     problem=f"key '{key}' is given twice", problem_mark=key_node.start_mark
@@ -92,6 +114,31 @@ def _parse_yaml(where: str, text: str) -> Any:
     except yaml.MarkedYAMLError as error:
         line = f" line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise ConfigError(f"{where}{line}: must be valid YAML; {error.problem}") from None
+    except (yaml.YAMLError, ValueError) as error:  # a control character, a date such as 2025-02-30
+        first = str(error).splitlines()[0]
+        raise ConfigError(f"{where}: must be valid YAML; {first}") from None
+    except RecursionError:
+        raise ConfigError(f"{where}: must be nested less deeply") from None
+
+
+def _read_file(file: str | Path) -> Tree:
+    try:
+        text = Path(file).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"{file}: the configuration file does not exist. Check --config") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: must be a readable UTF-8 file; got {type(error).__name__}") from None
+    return _read_yaml(str(file), text)
+
+
+def _read_override(override: str) -> Tree:
+    key, separator, value = override.partition("=")
+    if not separator or not all(key.split(".")):
+        raise ConfigError(f"--set: must be key.path=value; got {override!r}")
+    nested: Any = _parse_yaml(f"--set {key}", value)
+    for part in reversed(key.split(".")):
+        nested = {part: nested}
+    return dict(nested)
 
 
 def _read_yaml(name: str, text: str) -> Tree:
@@ -100,7 +147,16 @@ def _read_yaml(name: str, text: str) -> Tree:
         return {}
     if not isinstance(content, dict):
         raise ConfigError(f"{name}: must be a mapping of settings; got {type(content).__name__}")
+    if _contains_itself(content):
+        raise ConfigError(f"{name}: must not contain itself; an alias (*) stands inside its own anchor (&)")
     return content
+
+
+def _contains_itself(value: Any, above: tuple[int, ...] = ()) -> bool:
+    if not isinstance(value, (dict, list)):
+        return False
+    parts = value.values() if isinstance(value, dict) else value
+    return id(value) in above or any(_contains_itself(part, (*above, id(value))) for part in parts)
 
 
 def _merge(
@@ -123,28 +179,72 @@ def _merge(
 
 
 def _sentences(error: ValidationError, origin: Mapping[tuple[str, ...], str]) -> list[str]:
-    sentences = []
+    """One sentence for each setting that is wrong, with the file that made it so."""
+    by_path: dict[tuple[str, ...], list[ErrorDetails]] = {}
     for detail in error.errors(include_url=False):
-        path = tuple(str(part) for part in detail["loc"])
-        known = next((path[:n] for n in range(len(path), 0, -1) if path[:n] in origin), None)
-        file = f"{origin[known]}: " if known is not None and detail["type"] != "missing" else ""
-        for text in _explain(detail).split("\n"):
-            where = ".".join(path)
-            sentences.append(f"{file}{where}: {text}" if where else f"{file}{text}")
+        by_path.setdefault(_path_of(detail, origin), []).append(detail)
+    sentences = []
+    for path, details in by_path.items():
+        # A list that is empty only because its entries are wrong is no mistake of its own.
+        if details[0]["type"] == "too_short" and any(p[: len(path)] == path != p for p in by_path):
+            continue
+        for text in _explain(details).split("\n"):
+            # A sentence about the whole configuration begins with its own path.
+            sentence = f"{'.'.join(path)}: {text}" if path else text
+            missing = details[0]["type"] == "missing"
+            sentences.append(sentence if missing else _with_file(sentence, origin))
     return sentences
 
 
-def _explain(detail: ErrorDetails) -> str:
-    kind, message, got = detail["type"], detail["msg"], detail["input"]
+def _with_file(sentence: str, origin: Mapping[tuple[str, ...], str]) -> str:
+    """`sentence`, headed by the file that gave the setting it begins with, or the nearest one above."""
+    path = tuple(sentence.partition(": ")[0].split("."))
+    known = next((path[:n] for n in range(len(path), 0, -1) if path[:n] in origin), None)
+    return f"{origin[known]}: {sentence}" if known is not None else sentence
+
+
+def _path_of(detail: ErrorDetails, origin: Mapping[tuple[str, ...], str]) -> tuple[str, ...]:
+    """Where the mistake is, without the names that pydantic adds for keys and types."""
+    path = tuple(str(part) for part in detail["loc"])
+    if path and path[-1] == "[key]":
+        return path[:-1]
+    tagged = detail["type"] != "missing" and path[:-1] in origin and path not in origin
+    # A value that may have one of several types: pydantic adds the type to the path.
+    return path[:-1] if tagged and isinstance(detail["loc"][-1], str) else path
+
+
+def _explain(details: Sequence[ErrorDetails]) -> str:
+    """What must hold, and what was found. Several details: the types that one value may have."""
+    detail = details[0]
+    kind, got = detail["type"], detail["input"]
     if kind == "extra_forbidden":
         *parents, name = detail["loc"]
         return f"unknown setting; {suggestion(str(name), _settings_at(parents))}"
     if kind == "missing":
         return "is required"
     if kind == "value_error":
-        return message.removeprefix("Value error, ")
-    shown = f"; got {got!r}" if isinstance(got, (str, int, float, bool)) else ""
-    return f"{message[0].lower()}{message[1:]}{shown}"
+        return detail["msg"].removeprefix("Value error, ")
+    wanted = " or ".join(_WANTED.get(d["type"]) or d["msg"].removeprefix("Input should be ") for d in details)
+    shown = repr(got) if isinstance(got, (str, int, float, bool)) else _SHOWN.get(type(got), "nothing")
+    return f"must be {wanted}; got {shown}"
+
+
+_WANTED = {
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+    "dict_type": "a mapping",
+    "float_parsing": "a number",
+    "float_type": "a number",
+    "int_from_float": "a whole number",
+    "int_parsing": "a whole number",
+    "int_type": "a whole number",
+    "model_type": "a mapping of settings",
+    "string_type": "text",
+    "too_long": "shorter",
+    "too_short": "filled with at least one entry",
+    "tuple_type": "a list",
+}
+_SHOWN: dict[type, str] = {dict: "a mapping", list: "a list", tuple: "a list"}
 
 
 def _settings_at(path: Sequence[int | str]) -> list[str]:

@@ -526,30 +526,37 @@ class Settings(Model):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        problems = []
-        engagement = self.features.engagement
-        for i, source in enumerate(self.sources.events):
-            kind = source.columns["kind"].value
-            if kind is not None and kind not in engagement.kinds:
-                problems.append(
-                    f"sources.events.{i}.columns.kind: '{kind}' is not in features.engagement.kinds; "
-                    f"{suggestion(kind, engagement.kinds)}"
-                )
-            if (
-                kind in (engagement.contact_kind, engagement.response_kind)
-                and "subject" not in source.columns
-            ):
-                problems.append(
-                    f"sources.events.{i}.columns: role 'subject' is required, because '{kind}' takes part "
-                    "in the response rate (features.engagement)"
-                )
-        orders = self.sources.orders.columns
-        if self.cleaning.currency is not None and "currency" not in orders:
-            problems.append("cleaning.currency: needs the role 'currency' in sources.orders.columns")
-        statuses = self.cleaning.returned_statuses + self.cleaning.cancelled_statuses
-        if statuses and "status" not in orders:
-            problems.append("cleaning: returned_statuses and cancelled_statuses need the role 'status' "
-                            "in sources.orders.columns")  # fmt: skip
+        problems = inconsistencies(self.sources, self.cleaning, self.features)
         if problems:
             raise ValueError("\n".join(problems))
         return self
+
+
+def inconsistencies(
+    sources: SourcesSettings, cleaning: CleaningSettings, features: FeatureSettings
+) -> list[str]:
+    """What does not fit together across sections, one sentence each."""
+    problems = []
+    engagement = features.engagement
+    for i, source in enumerate(sources.events):
+        kind = source.columns["kind"].value
+        if kind is not None and kind not in engagement.kinds:
+            problems.append(
+                f"sources.events.{i}.columns.kind: '{kind}' is not in features.engagement.kinds; "
+                f"{suggestion(kind, engagement.kinds)}"
+            )
+        takes_part = kind is not None and kind in (engagement.contact_kind, engagement.response_kind)
+        if takes_part and "subject" not in source.columns:
+            problems.append(
+                f"sources.events.{i}.columns: role 'subject' is required, because '{kind}' takes part "
+                "in the response rate (features.engagement)"
+            )
+    if cleaning.currency is not None and "currency" not in sources.orders.columns:
+        problems.append("cleaning.currency: needs the role 'currency' in sources.orders.columns")
+    statuses = cleaning.returned_statuses + cleaning.cancelled_statuses
+    if statuses and "status" not in sources.orders.columns:
+        problems.append(
+            "cleaning: returned_statuses and cancelled_statuses need the role 'status' in "
+            "sources.orders.columns"
+        )
+    return problems

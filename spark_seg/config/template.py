@@ -10,11 +10,13 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from spark_seg.config.model import (
+    ColumnMapping,
     CustomersSource,
     EventsSource,
     Lookup,
     OrdersSource,
     PreparedFeature,
+    PublishingSettings,
     Settings,
 )
 
@@ -24,7 +26,9 @@ _HEADER = """\
 # Settings that have a default are set to it; what a company must say itself (where its tables are)
 # is commented out with an example. Copy what you change into a file of your own:
 #   spark-seg run-all --config conf/mine.yaml --as-of 2025-01-01
-# A configuration without this file means the same: these values are the defaults.
+# A configuration without this file means the same: these values are the defaults. Read it beside
+# yours rather than merge it: a mapping of yours, such as preparation.features, replaces the default
+# one, but is added to one of an earlier file.
 # This file is written by `spark-seg config template`.
 """
 
@@ -112,14 +116,15 @@ def _commented(text: str) -> str:
 def _fields_comment(name: str, pad: str = "") -> str:
     """What each key of a free-form part means."""
     parts: dict[str, tuple[type[BaseModel], ...]] = {
-        "sources": (OrdersSource, EventsSource, CustomersSource, Lookup),
+        "sources": (OrdersSource, EventsSource, CustomersSource, Lookup, ColumnMapping),
         "features": (PreparedFeature,),
+        "publishing": (PublishingSettings,),
     }
     lines = []
     for model in parts.get(name, ()):
-        if model is not PreparedFeature:
+        if model not in (PreparedFeature, PublishingSettings):
             about = " ".join((model.__doc__ or "").split())
             lines.append(f"{pad}# {model.__name__}: {about}\n")
-        if model in (Lookup, OrdersSource, PreparedFeature):
+        if model not in (EventsSource, CustomersSource):
             lines += [f"{pad}#   {n}: {i.description}\n" for n, i in model.model_fields.items()]
     return "".join(lines)

@@ -11,9 +11,14 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import BooleanType, IntegerType, MapType, NumericType, StringType
 
 from spark_seg.config import FeatureSettings
-from spark_seg.errors import suggestion
+from spark_seg.errors import ConfigError, suggestion
 from spark_seg.features.affinity import AFFINITY_FIELDS, category_affinity
-from spark_seg.features.engagement import engagement_features
+from spark_seg.features.engagement import (
+    RESPONSE_FEATURES,
+    SCORE_FEATURES,
+    engagement_features,
+    kind_features,
+)
 from spark_seg.features.lifecycle import lifecycle_stage
 from spark_seg.features.purchases import PURCHASE_FEATURES, period_features
 from spark_seg.features.rfm import cut_points, rfm_scores
@@ -41,10 +46,25 @@ class FeatureSet:
 
 
 def catalogue(settings: FeatureSettings) -> dict[str, Feature]:
-    """Every aggregated feature that this configuration gives, in the order of publication."""
+    """Every aggregated feature that this configuration gives, in the order of publication.
+
+    Raises `ConfigError` when an event kind would give a feature that is there already.
+    """
     features = dict(PURCHASE_FEATURES)
     for days in settings.lookbacks_days:
         features |= period_features(days)
+    taken = {name.lower() for name in (*features, *SCORE_FEATURES, *RESPONSE_FEATURES)}
+    problems = []
+    for kind in settings.engagement.kinds:
+        own = {name.lower() for name in kind_features(kind)}
+        problems += [
+            f"features.engagement.kinds.{kind}: must give new features; got {name}, which exists already. "
+            "Give the kind another name"
+            for name in sorted(own & taken)
+        ]
+        taken |= own
+    if problems:
+        raise ConfigError(problems)
     return features | engagement_features(settings.engagement)
 
 
@@ -81,7 +101,8 @@ def build_features(
     scope = Scope(as_of, settings)
     past = activity.where(F.col("day") < F.lit(as_of))
     aggregates = [f.column(scope).cast(f.type).alias(name) for name, f in catalogue(settings).items()]
-    seen = F.count_if(scope.observation.contains(F.col("day"))) > 0
+    acted = (F.col("orders") > 0) | (F.size("events") > 0)
+    seen = F.count_if(scope.observation.contains(F.col("day")) & acted) > 0
     features = past.groupBy("customer_id").agg(*aggregates, seen.alias("seen"))
     features = features.join(category_affinity(past, scope), on="customer_id", how="left")
     if customers is None:

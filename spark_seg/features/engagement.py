@@ -83,7 +83,7 @@ def engagement_features(settings: EngagementSettings) -> dict[str, Feature]:
     """Every feature that the declared kinds give; none without kinds."""
     features: dict[str, Feature] = {}
     for kind in settings.kinds:
-        features |= _kind_features(kind)
+        features |= kind_features(kind)
     if settings.kinds:
         features |= SCORE_FEATURES
     if settings.contact_kind is not None:
@@ -91,7 +91,9 @@ def engagement_features(settings: EngagementSettings) -> dict[str, Feature]:
     return features
 
 
-def _kind_features(kind: str) -> dict[str, Feature]:
+def kind_features(kind: str) -> dict[str, Feature]:
+    """`<kind>_count` and `<kind>_days`."""
+
     def count(s: Scope) -> Column:
         return total(s.observed(_count_of(kind)))
 

@@ -40,17 +40,13 @@ def average_order_value(s: Scope) -> Column:
 
 def returned_share(s: Scope) -> Column:
     """Returned amount per amount bought; NULL when nothing was bought."""
-    returned = total(s.observed(F.col("returned"))).cast("double")
-    return F.try_divide(returned, monetary(s).cast("double") + returned)
+    returned = total(s.observed(F.col("returned")))
+    return F.try_divide(returned.cast("double"), (monetary(s) + returned).cast("double"))
 
 
 def tenure_days(s: Scope) -> Column:
     """Days from the first order ever seen to `as_of` (the literature's T); NULL without an order."""
     return days_until(s.as_of, F.min(_order_day()))
-
-
-def _order_days(s: Scope) -> Column:
-    return F.array_sort(F.collect_list(s.observed(_order_day())))
 
 
 def _gaps(days: Column) -> Column:
@@ -72,7 +68,7 @@ def purchase_interval_variation(s: Scope) -> Column:
     Population deviation, from integer sums so that it does not depend on the order of rows; NULL for
     fewer than three order days.
     """
-    gaps = _gaps(_order_days(s))
+    gaps = _gaps(F.array_sort(F.collect_list(s.observed(_order_day()))))
     n = F.size(gaps).cast("double")
     one = F.aggregate(gaps, F.lit(0).cast("long"), lambda acc, g: acc + g).cast("double")
     two = F.aggregate(gaps, F.lit(0).cast("long"), lambda acc, g: acc + g.cast("long") * g).cast("double")
@@ -80,9 +76,12 @@ def purchase_interval_variation(s: Scope) -> Column:
     return F.when(n >= 2, F.try_divide(F.sqrt(variance), one))
 
 
-def last_gap_days(s: Scope) -> Column:
-    """Days between the last two order days of the observation period; NULL for fewer than two."""
-    return F.try_element_at(_gaps(_order_days(s)), F.lit(-1))
+def last_gap_days(_: Scope) -> Column:
+    """Days between the last two order days ever, as `tenure_days` looks at all; NULL for fewer than two.
+
+    Within the observation period alone, who comes back after a longer silence would look like new.
+    """
+    return F.try_element_at(_gaps(F.array_sort(F.collect_list(_order_day()))), F.lit(-1))
 
 
 def _change(s: Scope, value: Column) -> Column:

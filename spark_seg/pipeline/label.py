@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import cast
 
 from pyspark.ml import PipelineModel
+from pyspark.ml.clustering import GaussianMixtureModel
 from pyspark.ml.feature import VectorAssembler
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from spark_seg.clustering import Model, distance_to_second
 from spark_seg.errors import InputError
+from spark_seg.preparation import check_directions, check_finite
 from spark_seg.segments import Segment, grid_index, grid_name
 from spark_seg.session import keep
 
@@ -24,10 +26,11 @@ class Labelled:
     frame: DataFrame
 
 
-def label_customers(model: PipelineModel, customers: DataFrame, distance: str) -> Labelled:
+def label_customers(model: PipelineModel, customers: DataFrame) -> Labelled:
     """Transform eligible customers with a fitted pipeline (the last stage is the clustering model).
 
-    Raises `InputError` when the table lacks a feature that the model was trained on.
+    The geometry is the model's own, whatever the configuration says today. Raises `InputError` when
+    the table lacks a feature that the model was trained on, or has values that it cannot score.
     """
     needed = [
         name.removeprefix("prepared_")
@@ -41,7 +44,14 @@ def label_customers(model: PipelineModel, customers: DataFrame, distance: str) -
             f"features: must have {', '.join(missing)}, on which the model was trained; got "
             f"{', '.join(customers.columns)}. Build the features with the configuration of the training run"
         )
-    confidence, near, second = distance_to_second(cast(Model, model.stages[-1]), distance)
+    check_finite(customers, needed)
+    clustering = cast(Model, model.stages[-1])
+    distance = "euclidean"
+    if not isinstance(clustering, GaussianMixtureModel):
+        distance = clustering.getDistanceMeasure()
+    if distance == "cosine":
+        check_directions(PipelineModel(model.stages[:-1]).transform(customers))
+    confidence, near, second = distance_to_second(clustering, distance)
     frame = model.transform(customers).select(
         *customers.columns,
         "cluster",
@@ -54,9 +64,10 @@ def label_customers(model: PipelineModel, customers: DataFrame, distance: str) -
 
 def mapped_assignments(labelled: DataFrame, segments: Sequence[Segment]) -> DataFrame:
     """Raw clusters as stable segments: the columns of `ASSIGNMENTS` without `as_of` and `run_id`."""
-    by_cluster = sorted(segments, key=lambda s: s.cluster)
-    ids = F.array(*(F.lit(s.segment_id) for s in by_cluster))
-    names = F.array(*(F.lit(s.name) for s in by_cluster))
+    by_cluster = {s.cluster: s for s in segments}
+    known = [by_cluster.get(cluster) for cluster in range(max(by_cluster) + 1)]
+    ids = F.array(*(F.lit(s.segment_id if s else None) for s in known))
+    names = F.array(*(F.lit(s.name if s else None) for s in known))
 
     def mapped(values: Column, cluster: str) -> Column:
         return F.get(values, F.col(cluster))

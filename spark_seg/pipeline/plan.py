@@ -21,9 +21,9 @@ JOBS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "build_features": (("features", "rejects"), ("time_zone", "sources", "cleaning", "features")),
     "train_segments": (
         ("assignments", "profiles", "candidates"),
-        ("seed", "preparation", "clustering", "selection", "segments"),
+        ("seed", "features", "preparation", "clustering", "selection", "segments"),
     ),
-    "assign_segments": (("assignments", "profiles"), ("segments",)),
+    "assign_segments": (("assignments", "profiles"), ("features", "segments")),
     "run_all": (
         ("features", "rejects", "assignments", "profiles", "candidates"),
         ("seed", "time_zone", "sources", "cleaning", "features",
@@ -82,6 +82,12 @@ def make_plan(
     Raises `ConfigError`, `InputError` or `PublishConflict`.
     """
     check_settings(settings)
+    database = settings.publishing.database
+    if database is not None and not spark.catalog.databaseExists(database):
+        raise ConfigError(
+            f"publishing.database: must exist; got {database!r}, which the catalog does not have. "
+            f"Create it once: CREATE SCHEMA {database}"
+        )
     store = Store(spark, settings.publishing)
     ledger = Ledger(store, settings.pipeline)
     history = tuple(ledger.runs())

@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from pyspark.ml import PipelineModel
@@ -29,14 +29,20 @@ from spark_seg.errors import InputError, NoAcceptableCandidate, SegmentationErro
 from spark_seg.features import build_features, feature_names, feature_spec, score_rfm
 from spark_seg.pipeline.label import Labelled, label_customers, mapped_assignments
 from spark_seg.pipeline.plan import Plan
-from spark_seg.preparation import VECTOR, canonical_layout, fit_preparation
+from spark_seg.preparation import VECTOR, canonical_layout, check_directions, fit_preparation
 from spark_seg.profiles import Profile, differences, profile
-from spark_seg.publishing import Receipt, RunRecord, current_run
+from spark_seg.publishing import (
+    AttemptConflict,
+    Receipt,
+    RunRecord,
+    current_run,
+    is_conflict,
+)
 from spark_seg.segments import GRID, Segment, grid_index, name_clusters, stable_ids
 from spark_seg.selection import Candidate, choose, sweep
-from spark_seg.session import keep
-from spark_seg.sources import canonical_customers, canonical_events, canonical_orders
-from spark_seg.tables import ASSIGNMENTS, CANDIDATES, PROFILES, REJECTS, Spec
+from spark_seg.session import keep, release
+from spark_seg.sources import canonical_customers, canonical_events, canonical_orders, resolved
+from spark_seg.tables import ASSIGNMENTS, CANDIDATES, PROFILES, REJECTS, SPARK_FAILURES, Spec
 
 log = logging.getLogger("spark_seg")
 
@@ -65,6 +71,17 @@ class _Draft:
     metrics: dict[str, float] = field(default_factory=dict)
     profiles: list[dict[str, Any]] = field(default_factory=list)
     candidates: list[dict[str, Any]] = field(default_factory=list)
+    kept: list[DataFrame] = field(default_factory=list)
+
+    def keep(self, frame: DataFrame) -> DataFrame:
+        """`frame`, computed once and kept until the run ends."""
+        self.kept.append(keep(frame))
+        return self.kept[-1]
+
+    def release(self) -> None:
+        """Let go of all frames that are kept."""
+        while self.kept:
+            release(self.kept.pop())
 
     @contextmanager
     def room(self, name: str) -> Iterator[list[str]]:
@@ -80,33 +97,54 @@ class _Draft:
 def run_plan(plan: Plan, progress: Progress = lambda done, total: None) -> Outcome:
     """Do what the plan says and commit it; or do nothing when it is published already.
 
-    A run that fails on purpose takes back what it staged, so it leaves nothing behind. One that is
+    A run that fails on purpose takes back what it staged, so it leaves no rows behind. One that is
     killed leaves rows that no reader counts, and that the same run replaces when it is retried.
     """
     if plan.published is not None:
         return _already(plan)
     draft = _Draft()
     try:
-        if plan.sources is not None:
-            features = _build(plan, draft)
-        else:
-            assert plan.features_run is not None  # noqa: S101 - make_plan gives one of the two
-            features = plan.store.read_run("features", plan.as_of, plan.features_run.run_id)
-        if plan.job in ("train_segments", "run_all"):
-            _train(plan, draft, features, progress)
-        elif plan.job == "assign_segments":
-            _assign(plan, draft, features)
-    except SegmentationError:
-        for receipt in draft.receipts:
-            plan.store.discard(receipt.table, plan.as_of, plan.run_id)
+        _stage_all(plan, draft, progress)
+        with draft.room("commit") as said:
+            plan.ledger.commit(_record(plan, draft))
+            said.append(f"run {plan.run_id} revision {plan.revision}")
+    except AttemptConflict:
+        # The same run is at work elsewhere: what is staged may be what it is about to commit.
         raise
-    with draft.room("commit") as said:
-        plan.ledger.commit(_record(plan, draft))
-        plan.ledger.create_views()
-        said.append(f"run {plan.run_id} revision {plan.revision}")
+    except SegmentationError:
+        _take_back(plan)
+        raise
+    finally:
+        draft.release()
+    plan.ledger.create_views()
     return Outcome(
         plan.run_id, False, tuple(draft.receipts), draft.profiles, draft.candidates, dict(draft.metrics)
     )
+
+
+def _stage_all(plan: Plan, draft: _Draft, progress: Progress) -> None:
+    if plan.sources is not None:
+        features = _build(plan, draft)
+    else:
+        assert plan.features_run is not None  # noqa: S101 - make_plan gives one of the two
+        features = plan.store.read_run("features", plan.as_of, plan.features_run.run_id)
+    if plan.job in ("train_segments", "run_all"):
+        _train(plan, draft, features, progress)
+    elif plan.job == "assign_segments":
+        _assign(plan, draft, features)
+
+
+def _take_back(plan: Plan) -> None:
+    """Remove what this run staged, in this attempt or an earlier one, unless it is committed after all."""
+    if any(run.run_id == plan.run_id for run in plan.ledger.runs()):
+        return
+    for table in plan.outputs:
+        try:
+            plan.store.discard(table, plan.as_of, plan.run_id)
+        except SPARK_FAILURES as error:
+            if not is_conflict(error):
+                raise
+            log.warning("%-10s rows of run %s stay in %s, uncommitted", "publish", plan.run_id, table)
 
 
 # ---------------------------------------------------------------- the jobs
@@ -123,8 +161,8 @@ def _build(plan: Plan, draft: _Draft) -> DataFrame:
         raw_customers = canonical_customers(sources, settings.time_zone)
         events = clean_events(raw_events, rules) if raw_events is not None else None
         customers = clean_customers(raw_customers, rules) if raw_customers is not None else None
-        activity = keep(daily_activity(orders.kept, events.kept if events else None))
-        attributes = keep(customers.kept) if customers else None
+        activity = draft.keep(daily_activity(orders.kept, events.kept if events else None))
+        attributes = draft.keep(customers.kept) if customers else None
         days = activity.count()
         if attributes is not None:
             attributes.count()
@@ -137,8 +175,10 @@ def _build(plan: Plan, draft: _Draft) -> DataFrame:
         rejects = reject_rows([r for r in rejected if r is not None], plan.as_of, plan.run_id)
         if rejects is not None:
             draft.receipts.append(_stage(plan, rejects, REJECTS))
+        rows = {c.source: c.rows for c in counts}
+        counted = {(t.source, t.label) for t in sources.tables}  # lookups are joined, not counted
         draft.facts["inputs"] = tuple(
-            (source, table, version, next((c.rows for c in counts if c.source == source), None))
+            (source, table, version, rows.get(source) if (source, table) in counted else None)
             for source, table, version in plan.inputs
         )
         reasons = [(c.source, reason, rows) for c in counts for reason, rows in c.reasons.items()]
@@ -148,7 +188,7 @@ def _build(plan: Plan, draft: _Draft) -> DataFrame:
         said.append(f"{sum(c.rejected for c in counts):,} rejected" + (f" ({told})" if told else ""))
         said.append(f"{days:,} customer days")
     with draft.room("features") as said:
-        built = keep(build_features(activity, attributes, plan.as_of, settings.features))
+        built = draft.keep(build_features(activity, attributes, plan.as_of, settings.features))
         scored = score_rfm(built)
         spec = feature_spec(settings.features)
         receipt = _stage(plan, scored.customers, spec)
@@ -156,8 +196,7 @@ def _build(plan: Plan, draft: _Draft) -> DataFrame:
         draft.facts["cut_points"] = tuple(scored.cut_points.items())
         draft.metrics["customers"] = receipt.rows
         said.append(f"{receipt.rows:,} customers × {len(feature_names(settings.features))} features")
-    built.unpersist()
-    activity.unpersist()
+    draft.release()
     return plan.store.read_run("features", plan.as_of, plan.run_id, receipt.version)
 
 
@@ -178,10 +217,12 @@ def _train(plan: Plan, draft: _Draft, features: DataFrame, progress: Progress) -
         # A customer without scores (no order, if `active` customers are segmented) counts as hibernating.
         baseline = F.coalesce(grid, F.lit(len(GRID) - 1)).alias("rfm_index")
         vectors = keep(preparation.transform(customers).select("customer_id", VECTOR, baseline))
+        draft.kept.append(vectors)
+        if settings.clustering.distance == "cosine":
+            check_directions(vectors)
         swept = sweep(vectors, settings, ("rfm_index", len(GRID)), progress)
         candidates = choose(swept.candidates, settings.selection)
         draft.candidates = [_candidate_row(plan, c) for c in candidates]
-        vectors.unpersist()
         winner = next((c for c in candidates if c.chosen), None)
         if winner is None:
             raise NoAcceptableCandidate(
@@ -195,7 +236,7 @@ def _train(plan: Plan, draft: _Draft, features: DataFrame, progress: Progress) -
     fit = swept.fits[winner.algorithm, winner.k]
     model = PipelineModel([*preparation.model.stages, fit.model])
     with draft.room("segments") as said:
-        labelled = label_customers(model, customers, settings.clustering.distance)
+        labelled = _labelled(draft, model, customers)
         profiles = profile(labelled.frame, "cluster", feature_names(settings.features))
         segments = _segments(plan, labelled, profiles)
         continued = sum(s.overlap is not None for s in segments)
@@ -204,7 +245,7 @@ def _train(plan: Plan, draft: _Draft, features: DataFrame, progress: Progress) -
     draft.facts |= {
         "algorithm": winner.algorithm,
         "k": winner.k,
-        "model_path": f"{settings.publishing.models_path}/{plan.run_id}",
+        "model_path": resolved(f"{settings.publishing.models_path}/{plan.run_id}"),
         "model_run_id": plan.run_id,
     }
     draft.metrics |= {
@@ -221,8 +262,7 @@ def _assign(plan: Plan, draft: _Draft, features: DataFrame) -> None:
     assert run is not None and run.model_path is not None  # noqa: S101 - make_plan found a trained model
     with draft.room("score") as said:
         customers = _eligible(plan, draft, features)
-        model = PipelineModel.load(run.model_path)
-        labelled = label_customers(model, customers, plan.settings.clustering.distance)
+        labelled = _labelled(draft, PipelineModel.load(run.model_path), customers)
         profiles = profile(labelled.frame, "cluster", feature_names(plan.settings.features))
         said.append(
             f"{int(draft.metrics['eligible']):,} customers with the model of {run.as_of} ({run.run_id})"
@@ -236,8 +276,20 @@ def _assign(plan: Plan, draft: _Draft, features: DataFrame) -> None:
     _publish(plan, draft, labelled, profiles, list(run.segments), None)
 
 
+def _labelled(draft: _Draft, model: PipelineModel, customers: DataFrame) -> Labelled:
+    labelled = label_customers(model, customers)
+    draft.kept.append(labelled.frame)
+    return labelled
+
+
 def _eligible(plan: Plan, draft: _Draft, features: DataFrame) -> DataFrame:
     """Eligible customers in canonical layout, kept."""
+    missing = [name for name in feature_names(plan.settings.features) if name not in features.columns]
+    if missing:
+        raise InputError(
+            f"features: must have {', '.join(missing)} (section features); the table has not. "
+            f"Run build_features --as-of {plan.as_of} with this configuration"
+        )
     eligible = features.where("eligible")
     rows = eligible.count()
     if not rows:
@@ -247,7 +299,7 @@ def _eligible(plan: Plan, draft: _Draft, features: DataFrame) -> DataFrame:
             "Check --as-of and features.lookback_days"
         )
     draft.metrics["eligible"] = rows
-    return keep(canonical_layout(eligible, rows))
+    return draft.keep(canonical_layout(eligible, rows))
 
 
 def _segments(plan: Plan, labelled: Labelled, profiles: list[Profile]) -> list[Segment]:
@@ -283,7 +335,6 @@ def _publish(
     """Stage the tables of a segmentation, and save its model when it is new."""
     with draft.room("publish") as said:
         if model is not None:
-            model.write().overwrite().save(draft.facts["model_path"])
             draft.receipts.append(_stage_rows(plan, draft.candidates, CANDIDATES))
         draft.receipts.append(_stage(plan, mapped_assignments(labelled.frame, segments), ASSIGNMENTS))
         grid = profile(
@@ -298,11 +349,14 @@ def _publish(
         profiled = sum(p.customers for p in profiles)
         if not assigned == profiled == draft.metrics["eligible"]:
             raise SegmentationError(
-                f"assignments: must have one row for each of {int(draft.metrics['eligible']):,} eligible customers; "
-                f"got {assigned:,} rows, and {profiled:,} customers in profiles. Nothing was committed"
+                f"assignments: must have one row for each of {int(draft.metrics['eligible']):,} eligible "
+                f"customers; got {assigned:,} rows, and {profiled:,} customers in profiles. "
+                "Nothing was committed; this is a fault of spark_seg"
             )
+        if model is not None:
+            # Last, because rows can be taken back and a folder cannot.
+            model.write().overwrite().save(draft.facts["model_path"])
         said.append(" · ".join(f"{r.table} {r.rows:,}" for r in draft.receipts))
-        labelled.frame.unpersist()
 
 
 # ---------------------------------------------------------------- rows
@@ -355,7 +409,7 @@ def _profile_row(
         "revenue": p.revenue,
         "revenue_share": p.revenue_share,
         "differences": differences(p),
-        "feature_stats": [(s.feature, s.mean, s.median, s.p10, s.p90, s.lift, s.position) for s in p.stats],
+        "feature_stats": [asdict(stat) for stat in p.stats],
     }
 
 
@@ -372,7 +426,8 @@ def _record(plan: Plan, draft: _Draft) -> RunRecord:
         code_version=spark_seg.__version__,
         spark_version=plan.store.spark.version,
         config_digest=config_digest(settings),
-        config=json.dumps(settings.model_dump(mode="json"), sort_keys=True),
+        # Without the section session: it changes no result, and may hold keys of a storage account.
+        config=json.dumps(settings.model_dump(mode="json", exclude={"session"}), sort_keys=True),
         seed=settings.seed,
         inputs=inputs,
         receipts=tuple(draft.receipts),
@@ -391,5 +446,7 @@ def _already(plan: Plan) -> Outcome:
             return []
         return [r.asDict(recursive=True) for r in plan.store.read_run(table, run.as_of, run.run_id).collect()]
 
+    # An attempt that was stopped right after its commit has not made them.
+    plan.ledger.create_views()
     log.info("%-10s run %s revision %d is published already; nothing to do", "plan", run.run_id, run.revision)
     return Outcome(run.run_id, True, run.receipts, rows("profiles"), rows("candidates"), run.metrics)

@@ -1,6 +1,16 @@
 """Frames → Delta, so that twice equals once and half a run is never visible."""
 
 from spark_seg.publishing.ledger import CommittedRun, Ledger, RunRecord, current_run, read_current
-from spark_seg.publishing.store import Receipt, Store
+from spark_seg.publishing.store import AttemptConflict, Receipt, Store, is_conflict
 
-__all__ = ["CommittedRun", "Ledger", "Receipt", "RunRecord", "Store", "current_run", "read_current"]
+__all__ = [
+    "AttemptConflict",
+    "CommittedRun",
+    "Ledger",
+    "Receipt",
+    "RunRecord",
+    "Store",
+    "current_run",
+    "is_conflict",
+    "read_current",
+]

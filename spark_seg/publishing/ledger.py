@@ -11,17 +11,18 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
 
-from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from spark_seg.errors import PublishConflict
-from spark_seg.publishing.store import Receipt, Store, table_properties
+from spark_seg.publishing.store import Receipt, Store, is_conflict, table_properties
 from spark_seg.segments import Segment
 from spark_seg.sources import resolved
-from spark_seg.tables import ASSIGNMENTS, CANDIDATES, FEATURES, PROFILES, REJECTS, RUNS
+from spark_seg.tables import ASSIGNMENTS, CANDIDATES, FEATURES, PROFILES, REJECTS, RUNS, SPARK_FAILURES
 
 _COMMITTED = "COMMITTED"
+#: Times the row is offered when a writer of another row came in between.
+_ATTEMPTS = 5
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,8 @@ class Ledger:
         """
         row = asdict(record) | {
             "status": _COMMITTED,
-            "committed_at": datetime.now(UTC).replace(tzinfo=None),
+            # With its zone: Spark takes a naive time to be in the zone of this machine.
+            "committed_at": datetime.now(UTC),
             "segments": [(s.cluster, s.segment_id, s.name, s.overlap) for s in record.segments],
             "receipts": [(r.table, r.version, r.rows) for r in record.receipts],
         }
@@ -120,18 +122,24 @@ class Ledger:
             .options(**table_properties(RUNS))
         )
         ref = self.store.ref(RUNS.name)
-        try:
-            writer.saveAsTable(ref.table) if ref.table else writer.save(resolved(ref.path or ""))
-        except PySparkException as error:
-            # Whoever was faster has the revision; whether that is this very run, the ledger tells.
-            if "DELTA_CONCURRENT" not in str(error) and "DELTA_PROTOCOL_CHANGED" not in str(error):
-                raise
-        # Delta skips a transaction version it knows without a word, so the row is proof, the write is not.
-        if not any(run.run_id == record.run_id for run in self.runs()):
-            raise PublishConflict(
-                f"runs: another run published {record.pipeline} for {record.as_of} first (revision "
-                f"{record.revision}). Nothing of this run is visible; run the same command again"
-            )
+        for _ in range(_ATTEMPTS):
+            try:
+                writer.saveAsTable(ref.table) if ref.table else writer.save(resolved(ref.path or ""))
+            except SPARK_FAILURES as error:
+                # Whoever was faster: the same run, another one, or one that does not concern this one at
+                # all and only created the table. The ledger tells which.
+                if not is_conflict(error):
+                    raise
+            # Delta skips a transaction version it knows without a word: the row is proof, the write is not.
+            runs = self.runs()
+            if any(run.run_id == record.run_id for run in runs):
+                return
+            if any(run.as_of == record.as_of and run.revision >= record.revision for run in runs):
+                break
+        raise PublishConflict(
+            f"runs: another run published {record.pipeline} for {record.as_of} first (revision "
+            f"{record.revision}). Nothing of this run is visible; run the same command again"
+        )
 
     def create_views(self) -> None:
         """In a database: `current_<table>` shows the last committed run of each pipeline and as_of."""

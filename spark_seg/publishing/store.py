@@ -9,15 +9,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 
-from pyspark.errors import AnalysisException, PySparkException
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.errors import AnalysisException
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from spark_seg.config import PublishingSettings, TableRef
 from spark_seg.errors import InputError, PublishConflict, SegmentationError
 from spark_seg.sources import resolved, table_version
-from spark_seg.tables import Spec, conform
+from spark_seg.tables import PUBLISHED, SPARK_FAILURES, Spec, conform
+
+#: Spark's words for "there is no such table". A broken log or a missing version is not among them.
+_ABSENT = ("PATH_NOT_FOUND", "TABLE_OR_VIEW_NOT_FOUND", "DELTA_TABLE_NOT_FOUND", "DELTA_MISSING_DELTA_TABLE",
+           "DELTA_PATH_DOES_NOT_EXIST")  # fmt: skip
+#: Delta's words for "another writer was faster".
+_CONFLICTS = ("DELTA_CONCURRENT", "DELTA_PROTOCOL_CHANGED", "DELTA_METADATA_CHANGED")
 
 #: Columns with min/max statistics in the Delta log: never one that identifies a person.
 _STATISTICS = {
@@ -28,6 +34,15 @@ _STATISTICS = {
     "profiles": "scheme,segment_id",
     "runs": "as_of,run_id,pipeline,job,revision",
 }
+
+
+class AttemptConflict(PublishConflict):
+    """Another attempt of the same run writes at the same time: what is staged may be its rows."""
+
+
+def is_conflict(error: Exception) -> bool:
+    """Did a write fail because another one came first?"""
+    return any(word in str(error) for word in _CONFLICTS)
 
 
 @dataclass(frozen=True)
@@ -54,75 +69,89 @@ class Store:
 
     def read(self, table: str, version: int | None = None) -> DataFrame | None:
         """All rows of a published table, staged ones included; None when it does not exist yet."""
+        try:
+            latest = self._load(table)
+            # Spark Connect looks for the table only when something is asked of it.
+            _ = latest.columns
+        except AnalysisException as error:
+            if (error.getCondition() or "").startswith(_ABSENT):
+                return None
+            raise
+        return latest if version is None else self._load(table, version)
+
+    def _load(self, table: str, version: int | None = None) -> DataFrame:
         ref = self.ref(table)
         reader = self.spark.read.format("delta")
         if version is not None:
             reader = reader.option("versionAsOf", version)
-        try:
-            return reader.table(ref.table) if ref.table else reader.load(resolved(ref.path or ""))
-        except AnalysisException as error:
-            if any(word in str(error) for word in ("NOT_FOUND", "NOT_EXIST", "DELTA_MISSING", "NOT_A_DELTA")):
-                return None
-            raise
+        return reader.table(ref.table) if ref.table else reader.load(resolved(ref.path or ""))
 
     def read_run(self, table: str, as_of: date, run_id: str, version: int | None = None) -> DataFrame:
         """Rows of one run. Raises `InputError` when the table does not exist."""
         frame = self.read(table, version)
         if frame is None:
             raise InputError(f"{table}: not found at {self.ref(table).label}. Check the section publishing")
-        return frame.where((F.col("as_of") == F.lit(as_of)) & (F.col("run_id") == F.lit(run_id)))
+        return frame.where(_of_run(as_of, run_id))
 
     def stage(self, frame: DataFrame, spec: Spec, as_of: date, run_id: str) -> Receipt:
         """Write the rows of one run, replacing what an earlier attempt of it left.
 
-        Reads them back: their number must not be zero (an empty overwrite would silently delete the
-        partition), and the key must be unique. Raises `SegmentationError` otherwise, and
-        `PublishConflict` when another attempt of the same run writes at the same time.
+        Their number must not be zero (an empty overwrite would silently delete the partition), and the
+        key must be unique when they are read back. Raises `SegmentationError` otherwise, and
+        `AttemptConflict` when another attempt of the same run writes at the same time.
         """
-        self._check_types(spec)
-        writer = (
-            conform(frame, spec)
-            .write.format("delta")
-            .mode("overwrite")
-            .partitionBy(*spec.partition_by)
-            # Both values are made here: a date, and a hexadecimal digest.
-            .option("replaceWhere", f"as_of = DATE'{as_of.isoformat()}' AND run_id = '{run_id}'")
-            .option("mergeSchema", "true")
-            .option("userMetadata", f'{{"run_id": "{run_id}"}}')
-            .options(**table_properties(spec))
-        )
-        ref = self.ref(spec.name)
+        existing = self.read(spec.name)
+        if existing is not None:
+            self._check_types(spec, existing)
+            staged = existing.where(_of_run(as_of, run_id))
+            if not staged.isEmpty() and frame.isEmpty():
+                raise _unsound(spec, run_id, 0, 0)
         try:
-            writer.saveAsTable(ref.table) if ref.table else writer.save(resolved(ref.path or ""))
-        except PySparkException as error:
-            if "DELTA_CONCURRENT" in str(error) or "DELTA_PROTOCOL_CHANGED" in str(error):
-                raise PublishConflict(
-                    f"{spec.name}: another attempt is writing run {run_id} at the same time. "
-                    "Let it finish, then run the same command again"
-                ) from error
+            self._replace(conform(frame, spec), spec, as_of, run_id, existing is None)
+        except SPARK_FAILURES as error:
+            if not is_conflict(error):
+                raise
+            raise AttemptConflict(
+                f"{spec.name}: another attempt is writing run {run_id} at the same time. "
+                "Let it finish, then run the same command again"
+            ) from error
+        version = table_version(self.spark, self.ref(spec.name))
+        try:
+            rows = self._audit(spec, as_of, run_id, version)
+        except SegmentationError:
+            self.discard(spec.name, as_of, run_id)
             raise
-        version = table_version(self.spark, ref)
-        rows = self._audit(spec, as_of, run_id, version)
         return Receipt(spec.name, version, rows)
 
     def discard(self, table: str, as_of: date, run_id: str) -> None:
         """Take back staged rows of a run that will not be committed."""
         staged = self.read(table)
-        if staged is None:
+        if staged is None or staged.where(_of_run(as_of, run_id)).isEmpty():
             return
-        ref = self.ref(table)
-        writer = (
-            staged.limit(0)
-            .write.format("delta")
-            .mode("overwrite")
-            .option("replaceWhere", f"as_of = DATE'{as_of.isoformat()}' AND run_id = '{run_id}'")
-        )
-        writer.saveAsTable(ref.table) if ref.table else writer.save(resolved(ref.path or ""))
+        self._replace(staged.limit(0), PUBLISHED[table], as_of, run_id, new=False)
 
-    def _check_types(self, spec: Spec) -> None:
-        existing = self.read(spec.name)
-        if existing is None:
+    def _replace(self, rows: DataFrame, spec: Spec, as_of: date, run_id: str, new: bool) -> None:
+        """One commit: `rows` instead of all rows of the run."""
+        ref = self.ref(spec.name)
+        options = {"mergeSchema": "true", "userMetadata": f'{{"run_id": "{run_id}"}}'}
+        if ref.table is not None and not new:
+            # saveAsTable would replace the catalog's entry, which Spark 4.2 refuses for tables whose
+            # partition columns do not come last.
+            rows.writeTo(ref.table).options(**options).overwrite(_of_run(as_of, run_id))
             return
+        writer = (
+            rows.write.format("delta")
+            .partitionBy(*spec.partition_by)
+            .options(**options, **table_properties(spec))
+        )
+        if ref.table is not None:
+            writer.mode("append").saveAsTable(ref.table)
+            return
+        # Both values are made here: a date, and a hexadecimal digest.
+        condition = f"as_of = DATE'{as_of.isoformat()}' AND run_id = '{run_id}'"
+        writer.mode("overwrite").option("replaceWhere", condition).save(resolved(ref.path or ""))
+
+    def _check_types(self, spec: Spec, existing: DataFrame) -> None:
         kinds = {field.name: field.dataType for field in existing.schema}
         problems = [
             f"{spec.name}.{field.name}: must be {field.type.simpleString()}; got "
@@ -143,11 +172,20 @@ class Store:
         count = int(row["rows"]) if row is not None else 0
         keys = int(row["keys"]) if row is not None and spec.key else count
         if not count or keys != count:
-            raise SegmentationError(
-                f"{spec.name}: staged rows of run {run_id} must be some and unique by {', '.join(spec.key)}; "
-                f"got {count:,} rows and {keys:,} keys. Nothing was committed; this is a fault of spark_seg"
-            )
+            raise _unsound(spec, run_id, count, keys)
         return count
+
+
+def _of_run(as_of: date, run_id: str) -> Column:
+    return (F.col("as_of") == F.lit(as_of)) & (F.col("run_id") == F.lit(run_id))
+
+
+def _unsound(spec: Spec, run_id: str, rows: int, keys: int) -> SegmentationError:
+    unique = f" and unique by {', '.join(spec.key)}" if spec.key else ""
+    return SegmentationError(
+        f"{spec.name}: staged rows of run {run_id} must be some{unique}; "
+        f"got {rows:,} rows and {keys:,} keys. Nothing was committed; this is a fault of spark_seg"
+    )
 
 
 def _same_type(a: object, b: object) -> bool:

@@ -50,19 +50,21 @@ def measure(frame: DataFrame, ks: Sequence[int], distance: str) -> list[Indices]
     clustering, 0 ≤ label < its k).
     Two Spark jobs whatever the number of clusterings; the driver receives one row per partition.
     """
-    dimensions = vector_size(frame.select("point"))
+    row = frame.select("point").first()
+    # Figures are taken around a point of the data, then around the overall mean: differences of large
+    # squares would lose digits.
     unit = distance == "cosine"
-    first = _totals(frame, lambda: _first_pass(ks, dimensions, unit))
-    clusters = _split_first(first, ks, dimensions)
+    pivot = _unit(np.array([row["point"] if row is not None else []]), unit)[0]
+    first = _totals(frame, lambda: _first_pass(ks, pivot, unit))
+    clusters = _split_first(first, ks, len(pivot))
     if not np.isfinite(first).all():
         raise InputError(
             "vectors: must be finite and, for distance cosine, not all zero; some are not. "
             "Check preparation.features, or use distance euclidean"
         )
-    # Figures are taken around the overall mean: differences of large squares would lose digits.
     centre = sum(c.sums.sum(axis=0) for c in clusters[:1]) / max(1.0, clusters[0].sizes.sum())
     moved = [c.around(centre) for c in clusters]
-    second = _totals(frame, lambda: _second_pass(moved, centre, unit))
+    second = _totals(frame, lambda: _second_pass(moved, pivot, centre, unit))
     return _figures(moved, second)
 
 
@@ -126,9 +128,11 @@ def _unit(points: Array, unit: bool) -> Array:
         return np.asarray(points / np.linalg.norm(points, axis=1, keepdims=True))
 
 
-def _first_pass(ks: Sequence[int], dimensions: int, unit: bool) -> _Accumulator:
+def _first_pass(ks: Sequence[int], pivot: Array, unit: bool) -> _Accumulator:
+    dimensions = len(pivot)
+
     def update(figures: Array, points: Array, labels: Array) -> None:
-        points = _unit(points, unit)
+        points = _unit(points, unit) - pivot
         squares = np.einsum("ij,ij->i", points, points)
         at = 0
         for j, k in enumerate(ks):
@@ -152,11 +156,11 @@ def _split_first(figures: Array, ks: Sequence[int], dimensions: int) -> list[_Cl
     return clusters
 
 
-def _second_pass(clusterings: Sequence[_Clusters], centre: Array, unit: bool) -> _Accumulator:
+def _second_pass(clusterings: Sequence[_Clusters], pivot: Array, centre: Array, unit: bool) -> _Accumulator:
     """Per clustering: Σ silhouette, then per cluster Σ distance and Σ squared distance to its mean."""
 
     def update(figures: Array, points: Array, labels: Array) -> None:
-        points = _unit(points, unit) - centre
+        points = _unit(points, unit) - pivot - centre
         squares = np.einsum("ij,ij->i", points, points)
         at = 0
         for j, c in enumerate(clusterings):

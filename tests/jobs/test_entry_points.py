@@ -1,0 +1,366 @@
+"""The same job through every door, on a real cluster, and day after day."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pyspark
+import pytest
+from landed import (
+    FAST,
+    Cli,
+    arguments,
+    planted_orders,
+    published,
+    same_groups,
+    segments,
+    settings_of,
+    versions,
+    write_delta,
+    write_settings,
+)
+
+REPOSITORY = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+SPARK_HOME = Path(pyspark.__file__).parent
+JOBS = sorted(path.stem for path in (REPOSITORY / "jobs").glob("*.py"))
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Of a fresh process: this Python for Spark too, and nothing of a session that runs here."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("PYSPARK_", "SPARK_", "PYTHONPATH"))}
+    return clean | {
+        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+        "PYSPARK_PYTHON": sys.executable,
+        "SPARK_LOCAL_IP": "127.0.0.1",
+    } | more  # fmt: skip
+
+
+def ended(command: list[str], cwd: Path, timeout: int = 150, **env: str) -> subprocess.CompletedProcess[str]:
+    """A command in its own process group, which is gone when this returns."""
+    process = subprocess.Popen(
+        command, cwd=cwd, env=environment(**env), text=True, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        out, err = process.communicate(timeout=timeout)
+    finally:
+        with_group_killed(process)
+    return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+
+def with_group_killed(process: subprocess.Popen[str]) -> None:
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+    process.wait(10)
+
+
+@pytest.fixture(scope="module")
+def overlay(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Spark settings of the tests as an overlay, for a smaller process."""
+    shared = request.config.pluginmanager.get_plugin(str(REPOSITORY / "tests" / "conftest.py"))
+    assert shared is not None
+    conf = shared.SPARK_CONF | {"spark.driver.memory": "1g"}
+    folder = tmp_path_factory.mktemp("overlay")
+    return write_settings(folder, {"session": {"master": "local[2]", "conf": conf}}, "local.yaml")
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("shop")
+    write_delta(folder / "orders", planted_orders())
+    return folder
+
+
+def config_for(shop: Path, name: str) -> Path:
+    """The shop, published to a place of its own."""
+    return write_settings(shop, settings_of(shop, publishing={"root": str(shop / name)}), f"{name}.yaml")
+
+
+def snapshot(root: Path) -> list[dict[str, Any]]:
+    return sorted(published(root, "assignments"), key=lambda row: str(row["customer_id"]))
+
+
+LAUNCHERS: dict[str, list[str]] = {
+    "python": [sys.executable, str(REPOSITORY / "jobs" / "run_all.py")],
+    "spark_submit": [str(BIN / "spark-submit"), "--master", "local[2]", "--driver-memory", "1g",
+                     str(REPOSITORY / "jobs" / "run_all.py")],
+    "spark_seg": [str(BIN / "spark-seg"), "run-all"],
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def by_launcher(shop: Path, overlay: Path) -> dict[str, subprocess.CompletedProcess[str]]:
+    """The same job through each door, one after the other."""
+    return {
+        name: ended(command + arguments("", config_for(shop, name), overlay)[1:], cwd=shop)
+        for name, command in LAUNCHERS.items()
+    }
+
+
+@pytest.mark.parametrize("name", LAUNCHERS)
+def test_every_door_publishes_the_same_assignments_to_the_last_bit(
+    shop: Path, by_launcher: dict[str, subprocess.CompletedProcess[str]], name: str
+) -> None:
+    result = by_launcher[name]
+    assert result.returncode == 0, result.stderr[-3000:]
+    rows = snapshot(shop / name)
+    assert len(rows) == 48
+    assert same_groups(segments(shop / name))
+    assert rows == snapshot(shop / "python")
+    assert f"run {rows[0]['run_id']} published" in result.stdout
+    assert len(published(shop / name, "runs")) == 1
+
+
+def test_underscores_and_dashes_are_the_same_command_and_the_same_run(
+    cli: Cli, shop: Path, by_launcher: dict[str, subprocess.CompletedProcess[str]]
+) -> None:
+    before = versions(shop / "python")
+    for job in ("run_all", "run-all"):
+        result = cli(arguments(job, config_for(shop, "python")))
+        assert (result.code, "was published already" in result.said) == (0, True), result.said
+    assert versions(shop / "python") == before
+
+
+# ---------------------------------------------------------------- usage
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_a_job_without_arguments_is_a_usage_error_and_help_names_its_options(
+    job: str, tmp_path: Path
+) -> None:
+    script = str(REPOSITORY / "jobs" / f"{job}.py")
+    wrong = ended([sys.executable, script, "--as-of", "2025-01-01"], cwd=tmp_path)
+    assert wrong.returncode == 2
+    assert "--config" in wrong.stderr
+    right = ended([sys.executable, script, "--help"], cwd=tmp_path, NO_COLOR="1", TERM="dumb")
+    assert right.returncode == 0
+    options = {"--config", "--as-of", "--set", "--dry-run", "--revise"}
+    assert options <= set(re.findall(r"--[a-z-]+", right.stdout))
+    assert ("--model-run" in right.stdout) == (job == "assign_segments")
+
+
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_a_usage_error_and_a_wrong_configuration_end_with_2_through_every_door(
+    launcher: str, shop: Path
+) -> None:
+    config = write_settings(shop, settings_of(shop, publishing={"root": "a", "rot": 1}), "wrong.yaml")
+    result = ended(LAUNCHERS[launcher] + arguments("", config)[1:], cwd=shop)
+    assert result.returncode == 2
+    assert f"{config}: publishing.rot: unknown setting; did you mean 'root'?" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (shop / "a").exists()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [["no-such-job"], [], ["run-all", "--as-of"], ["run-all", "--no-such-option"], ["config", "chek"]],
+)
+def test_a_wrong_command_line_is_a_usage_error(cli: Cli, wrong: list[str]) -> None:
+    assert cli(wrong).code == 2
+
+
+@pytest.mark.parametrize("command", [[], ["run-all"], ["build_features"], ["config"], ["config", "check"]])
+def test_help_explains_every_command(cli: Cli, command: list[str]) -> None:
+    result = cli([*command, "--help"])
+    assert result.code == 0
+    assert "Usage" in result.out
+
+
+def test_config_check_schema_and_template_answer_without_any_table(cli: Cli, tmp_path: Path) -> None:
+    config = write_settings(tmp_path, settings_of(tmp_path))
+    assert cli(["config", "check", str(config)]).said == f"{config}: no problems"
+    wrong = cli(["config", "check", str(config), "--set", "seed=x", "--set", "selection.k_maks=2"])
+    assert wrong.code == 2
+    assert "2 problems" in wrong.said
+    unknown = cli(["config", "check", str(config), "--set", "preparation.features={monetry: {}}"])
+    assert unknown.code == 2
+    assert "unknown feature 'monetry'; did you mean 'monetary'?" in unknown.said
+    schema = cli(["config", "schema"])
+    assert json.loads(schema.out)["properties"].keys() >= {"sources", "publishing"}
+    template = cli(["config", "template"])
+    assert template.out == (REPOSITORY / "conf" / "base.yaml").read_text(encoding="utf-8")
+
+
+def test_a_dry_run_says_what_it_would_read_and_write_and_writes_nothing(cli: Cli, tmp_path: Path) -> None:
+    write_delta(tmp_path / "orders", planted_orders())
+    root = tmp_path / "out [red]"  # brackets are markup to the terminal library
+    config = write_settings(tmp_path, settings_of(tmp_path, publishing={"root": str(root)}))
+    result = cli([*arguments("run_all", config), "--dry-run"])
+    assert result.code == 0
+    assert f"{tmp_path}/orders@0 → {root} run " in result.said
+    for table in ("features", "rejects", "assignments", "profiles", "candidates"):
+        assert f"write {root}/{table}" in result.said
+    assert not root.exists()
+
+
+# ---------------------------------------------------------------- day after day
+
+
+def test_the_three_jobs_in_turn_give_segments_and_each_retry_changes_nothing(
+    cli: Cli, tmp_path: Path
+) -> None:
+    write_delta(tmp_path / "orders", planted_orders())
+    config = write_settings(tmp_path, settings_of(tmp_path))
+    root = tmp_path / "published"
+
+    def thrice(job: str, as_of: str) -> str:
+        first = cli(arguments(job, config, as_of=as_of))
+        assert first.code == 0, first.said
+        before = versions(root)
+        for _ in range(2):
+            again = cli(arguments(job, config, as_of=as_of))
+            assert (again.code, "was published already" in again.said) == (0, True), again.said
+        assert versions(root) == before
+        return first.said
+
+    thrice("build_features", "2025-01-01")
+    assert published(root, "assignments") == []
+    thrice("train_segments", "2025-01-01")
+    trained = segments(root)
+    assert same_groups(trained)
+
+    # A day later one customer is new; nothing is fitted, so everybody else stays who they were.
+    newcomer = {"customer": "fresh99", "order_no": "n", "price": 25.0}
+    newcomer |= {"created": planted_orders("2024-12-24")[-1]["created"].replace(year=2024, month=12, day=24)}
+    write_delta(tmp_path / "orders", [newcomer], mode="append")
+    thrice("build_features", "2025-01-02")
+    thrice("assign_segments", "2025-01-02")
+    assigned = segments(root, "2025-01-02")
+    assert {customer: segment for customer, segment in assigned.items() if customer in trained} == trained
+    assert assigned["fresh99"] == assigned["fresh00"]
+    runs = published(root, "runs")
+    assert [(r["job"], r["as_of"]) for r in sorted(runs, key=lambda r: (r["as_of"], r["revision"]))] == [
+        ("build_features", date(2025, 1, 1)),
+        ("train_segments", date(2025, 1, 1)),
+        ("build_features", date(2025, 1, 2)),
+        ("assign_segments", date(2025, 1, 2)),
+    ]
+    model = {r["model_run_id"] for r in runs if r["job"] in ("train_segments", "assign_segments")}
+    assert len(model) == 1
+
+    # A changed table is another input: refused without --revise, a new revision with it.
+    write_delta(tmp_path / "orders", [newcomer | {"order_no": "n2"}], mode="append")
+    refused = cli(arguments("build_features", config, as_of="2025-01-02"))
+    assert refused.code == 6
+    assert "Add --revise" in refused.said
+    revised = cli([*arguments("build_features", config, as_of="2025-01-02"), "--revise"])
+    assert revised.code == 0, revised.said
+
+
+# ---------------------------------------------------------------- a cluster
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])
+
+
+def workers_alive(web: int) -> int:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{web}/json/", timeout=5) as answer:
+            return sum(w["state"] == "ALIVE" for w in json.load(answer)["workers"])
+    except (OSError, ValueError):
+        return 0
+
+
+@contextmanager
+def standalone_cluster(folder: Path) -> Iterator[str]:
+    """A Spark master with two workers on loopback: their work lies in `folder`/worker0 and worker1."""
+    port, web = free_port(), free_port()
+    master = f"spark://127.0.0.1:{port}"
+    small = environment(SPARK_HOME=str(SPARK_HOME), SPARK_DAEMON_MEMORY="256m", SPARK_NO_DAEMONIZE="1")
+    classes = [["master.Master", "--host", "127.0.0.1", "--port", str(port), "--webui-port", str(web)]]
+    classes += [
+        ["worker.Worker", "--host", "127.0.0.1", "--cores", "1", "--memory", "1g", "--webui-port", "0",
+         "--work-dir", str(folder / f"worker{i}"), master]
+        for i in range(2)
+    ]  # fmt: skip
+    started: list[subprocess.Popen[str]] = []
+    log = (folder / "cluster.log").open("w")
+    try:
+        for name, *rest in classes:
+            command = [str(SPARK_HOME / "bin" / "spark-class"), f"org.apache.spark.deploy.{name}", *rest]
+            started.append(
+                subprocess.Popen(
+                    command, env=small, cwd=folder, stdout=log, stderr=log, text=True, start_new_session=True
+                )
+            )
+        deadline = time.monotonic() + 60
+        while workers_alive(web) < 2:
+            assert time.monotonic() < deadline, (folder / "cluster.log").read_text()[-3000:]
+            assert all(process.poll() is None for process in started)
+            time.sleep(0.2)
+        yield master
+    finally:
+        for process in started:
+            with_group_killed(process)
+        log.close()
+
+
+def zipped_package(path: Path, version: str) -> Path:
+    """What a wheel holds, as a zip file for --py-files, with a version that tells it from the checkout."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in sorted((REPOSITORY / "spark_seg").rglob("*.py")):
+            name = str(file.relative_to(REPOSITORY))
+            text = file.read_text(encoding="utf-8")
+            if name == "spark_seg/__init__.py":
+                text = re.sub(r'__version__ = ".*"', f'__version__ = "{version}"', text)
+            archive.writestr(name, text)
+        for name in ("base.yaml", "archetypes.yaml"):
+            archive.write(REPOSITORY / "conf" / name, f"spark_seg/conf/{name}")
+    return path
+
+
+def test_a_cluster_of_two_workers_gives_the_same_segments_from_the_zipped_package(
+    shop: Path, by_launcher: dict[str, subprocess.CompletedProcess[str]], tmp_path: Path, overlay: Path
+) -> None:
+    job = shutil.copy(REPOSITORY / "jobs" / "run_all.py", tmp_path / "run_all.py")
+    package = zipped_package(tmp_path / "spark_seg.zip", version="0.0.0+zipped")
+    conf = {
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.executor.memory": "800m",
+        "spark.executor.cores": "1",
+        "spark.scheduler.minRegisteredResourcesRatio": "1.0",
+        "spark.ui.enabled": "false",
+    }
+    config = config_for(shop, "cluster")
+    with standalone_cluster(tmp_path) as master:
+        result = ended(
+            [
+                str(BIN / "spark-submit"), "--master", master, "--driver-memory", "1g",
+                "--py-files", str(package),
+                *(part for key, value in conf.items() for part in ("--conf", f"{key}={value}")),
+                str(job), *arguments("", config, overlay, sets=FAST)[1:],
+            ],
+            cwd=tmp_path,
+        )  # fmt: skip
+        executors = [len(list((tmp_path / f"worker{i}").glob("app-*/[0-9]*"))) for i in range(2)]
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert executors == [1, 1]
+    (run,) = published(shop / "cluster", "runs")
+    assert run["code_version"] == "0.0.0+zipped"
+
+    def without_run(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [{k: v for k, v in row.items() if k != "run_id"} for row in rows]
+
+    assert without_run(snapshot(shop / "cluster")) == without_run(snapshot(shop / "python"))
