@@ -9,6 +9,10 @@ from spark_seg.clustering.fit import Fit
 from spark_seg.config import ClusteringSettings
 from spark_seg.preparation import VECTOR
 
+#: EM stops when the log-likelihood gains less than this per customer. MLlib's own limit is on the sum,
+#: so that it would stop sooner on few customers and never on many.
+_GAIN_PER_CUSTOMER = 1e-4
+
 
 def fit_mixture(frame: DataFrame, k: int, seed: int, settings: ClusteringSettings) -> Fit:
     """One fit on `frame` (column `vector`). The loss is the negative log-likelihood of the last step."""
@@ -19,6 +23,7 @@ def fit_mixture(frame: DataFrame, k: int, seed: int, settings: ClusteringSetting
         predictionCol="cluster",
         probabilityCol="probability",
         maxIter=settings.max_iterations["mixture"],
+        tol=_GAIN_PER_CUSTOMER * frame.count(),
     ).fit(frame)
     return Fit("mixture", k, seed, model, loss=-float(model.summary.logLikelihood))
 

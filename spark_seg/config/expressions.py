@@ -140,6 +140,8 @@ def _check(node: sql.Expr) -> None:
         raise ValueError("`in` needs a list of values in parentheses")
     elif isinstance(node, (sql.Div, sql.IntDiv)):
         raise ValueError("a division stops the run at the first zero; multiply by a constant instead")
+    elif isinstance(node, sql.Mod) and not _is_nonzero(node.expression):
+        raise ValueError("a remainder stops the run at the first zero; divide by a constant instead")
     elif isinstance(node, sql.Func) and any(node.args.get(name) is not None for name in _OF_OTHER_DIALECTS):
         raise ValueError(f"function '{node.sql_name().lower()}' takes fewer arguments")
     elif not isinstance(node, (*_OPERATORS, *ALLOWED_FUNCTIONS.values())):
@@ -147,6 +149,10 @@ def _check(node: sql.Expr) -> None:
             name = (node.name if node.key == "anonymous" else node.sql_name()).lower()
             raise ValueError(f"function '{name}' is not allowed; {suggestion(name, ALLOWED_FUNCTIONS)}")
         raise ValueError(f"'{node.key}' is not allowed in a mapping expression")
+
+
+def _is_nonzero(node: sql.Expr) -> bool:
+    return isinstance(node, sql.Literal) and not node.is_string and float(node.name) != 0
 
 
 def _check_cast(node: sql.Expr) -> None:

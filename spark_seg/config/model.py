@@ -387,8 +387,8 @@ class ClusteringSettings(Model):
         description="fits of one candidate from different seeds; the cheapest is kept",
     )
     max_iterations: dict[Algorithm, Annotated[int, Field(ge=1, le=10_000)]] = Field(
-        default_factory=lambda: _per_algorithm(50, 20, 40),
-        description="iterations of one fit",
+        default_factory=lambda: _per_algorithm(50, 10, 100),
+        description="most iterations of one fit; bisecting: of each split, and it makes all of them",
     )
     parallel_fits: Annotated[int, Field(ge=1, le=64)] = Field(
         2, description="fits submitted at a time; hides the latency of small jobs, changes no result"
@@ -467,8 +467,10 @@ class SegmentSettings(Model):
     archetypes: tuple[Archetype, ...] = Field(
         min_length=1, description="names to give; conf/archetypes.yaml unless set"
     )
-    max_name_distance: Annotated[float, Field(gt=0, le=2)] = Field(
-        0.6, description="a segment farther than this from every archetype gets a describing name"
+    max_name_difference: Annotated[float, Field(gt=0, le=2)] = Field(
+        0.6,
+        description="largest difference (positions run from -1 to 1) in any feature of a signature at which a "
+        "segment still gets the archetype's name",
     )
     min_overlap: Share = Field(
         0.3, description="share of common customers above which a segment keeps its id after a refit"

@@ -317,7 +317,7 @@ def _segments(plan: Plan, labelled: Labelled, profiles: list[Profile]) -> list[S
     used = [s.segment_id for r in plan.history for s in r.segments]
     ids = stable_ids([p.label for p in by_value], common, max(used, default=0) + 1, settings.min_overlap)
     names = name_clusters(
-        {p.label: p.positions for p in profiles}, settings.archetypes, settings.max_name_distance
+        {p.label: p.positions for p in profiles}, settings.archetypes, settings.max_name_difference
     )
     return [
         Segment(p.label, ids[p.label].segment_id, names[p.label][0], ids[p.label].overlap) for p in by_value

@@ -20,21 +20,20 @@ Positions = Mapping[str, float | None]
 
 
 def name_clusters(
-    positions: Mapping[int, Positions], archetypes: Sequence[Archetype], max_distance: float
+    positions: Mapping[int, Positions], archetypes: Sequence[Archetype], max_difference: float
 ) -> dict[int, tuple[str, Archetype | None]]:
     """Cluster → (name, archetype).
 
-    One archetype per cluster and one cluster per archetype, with the smallest total distance. A
-    cluster farther than `max_distance` from what is left for it gets a name that describes it, and no
-    archetype.
+    One archetype per cluster and one cluster per archetype, with the smallest total distance. An
+    archetype is out of the question for a cluster that differs from it by more than `max_difference` in
+    any feature of its signature; a cluster left without one gets a name that describes it.
     """
     clusters = sorted(positions)
-    distances = np.array([[_distance(positions[c], a) for a in archetypes] for c in clusters])
-    # Too far is the same as none: it must not push another cluster off its archetype.
-    rows, columns = linear_sum_assignment(np.minimum(distances, max_distance * 2))
+    distances = np.array([[_distance(positions[c], a, max_difference) for a in archetypes] for c in clusters])
+    rows, columns = linear_sum_assignment(distances)
     names: dict[int, tuple[str, Archetype | None]] = {}
     for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
-        if distances[row, column] <= max_distance:
+        if distances[row, column] < _FAR:
             names[clusters[row]] = (archetypes[column].name, archetypes[column])
     for cluster in clusters:
         if cluster not in names:
@@ -43,16 +42,18 @@ def name_clusters(
     return names
 
 
-def _distance(positions: Positions, archetype: Archetype) -> float:
-    """Root mean squared difference over the features of the signature that the run has."""
-    differences = [
-        LEVELS[level] - position
-        for feature, level in archetype.signature.items()
-        if (position := positions.get(feature)) is not None
-    ]
-    # A signature of which less than half is known says too little.
-    if 2 * len(differences) < len(archetype.signature) or not differences:
-        return _FAR
+def _distance(positions: Positions, archetype: Archetype, max_difference: float) -> float:
+    """Root mean squared difference over the signature; `_FAR` when the archetype is out of the question.
+
+    It is, when the run lacks a feature of the signature (who is new cannot be told without a tenure),
+    or when one feature alone contradicts it.
+    """
+    differences = []
+    for feature, level in archetype.signature.items():
+        position = positions.get(feature)
+        if position is None or abs(LEVELS[level] - position) > max_difference:
+            return _FAR
+        differences.append(LEVELS[level] - position)
     return math.sqrt(sum(d * d for d in differences) / len(differences))
 
 

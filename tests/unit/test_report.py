@@ -120,7 +120,7 @@ def test_nothing_is_printed_for_a_run_without_segments() -> None:
     assert console.file.getvalue() == ""  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("width", [80, 100, 200])
+@pytest.mark.parametrize("width", [70, 80, 100, 200])
 def test_a_verdict_is_folded_and_not_cut_on_a_narrow_terminal(width: int) -> None:
     words = " ".join(f"word{i}" for i in range(40))
     text = shown(candidate_table([candidate(reason=words)]), width=width)

@@ -191,23 +191,26 @@ def test_clusters_beyond_the_number_of_archetypes_get_different_describing_names
 
 
 def test_a_far_cluster_does_not_push_another_off_its_archetype() -> None:
-    two = [archetype("big", monetary="very_high"), archetype("small", monetary="very_low")]
-    named = name_clusters({0: {"monetary": 0.75}, 1: {"monetary": 0.02}, 2: {"monetary": 0.8}}, two, 0.3)
-    assert (named[2][0], named[1][1]) == ("big", None)
+    two = [archetype("big", monetary="very_high"), archetype("rare", frequency="very_low")]
+    near = {"monetary": 0.6, "frequency": -0.3}  # 0.2 from big, 0.5 from rare
+    far = {"monetary": -0.2, "frequency": 1.0}  # 1.0 from big, 1.8 from rare: the total would swap them
+    assert {c: name for c, (name, _) in name_clusters({0: near, 1: far}, two, 0.6).items()} == {
+        0: "big",
+        1: "high_frequency_low_monetary",
+    }
 
 
-def test_features_that_a_run_does_not_have_are_left_out_of_the_comparison() -> None:
-    champions = {f: p for f, p in planted("champions").items() if f != "average_order_value"}
-    champions = {f: champions[f] for f in ("recency_days", "frequency", "monetary")}
-    assert name_clusters({0: champions}, ARCHETYPES, 0.6)[0][0] == "champions"
-    with_none = champions | {"average_order_value": None}
-    assert name_clusters({0: with_none}, ARCHETYPES, 0.6)[0][0] == "champions"
-
-
-def test_an_archetype_of_which_less_than_half_is_known_is_not_given() -> None:
+def test_an_archetype_that_the_run_cannot_judge_in_full_is_not_given() -> None:
     only = [archetype("x", a="high", b="high", c="high")]
-    assert name_clusters({0: {"a": 0.4}}, only, 0.6)[0][0] == "high_a"
-    assert name_clusters({0: {"a": 0.4, "b": 0.4}}, only, 0.6)[0][0] == "x"
+    assert name_clusters({0: {"a": 0.4, "b": 0.4, "c": 0.4}}, only, 0.6)[0][0] == "x"
+    assert name_clusters({0: {"a": 0.4, "b": 0.4, "c": None}}, only, 0.6)[0][0] == "high_b_high_a"
+
+
+def test_one_feature_that_contradicts_an_archetype_is_enough() -> None:
+    new = [archetype("new", tenure_days="very_low", frequency="low", monetary="low")]
+    known_for_years = {"tenure_days": -0.1, "frequency": -0.4, "monetary": -0.4}
+    assert name_clusters({0: known_for_years}, new, 0.6)[0][1] is None
+    assert name_clusters({0: known_for_years | {"tenure_days": -0.3}}, new, 0.6)[0][0] == "new"
 
 
 def test_a_cluster_of_which_nothing_is_known_has_a_name_too() -> None:
@@ -226,9 +229,9 @@ _positions = st.dictionaries(
 @settings(deadline=None)
 @given(st.dictionaries(st.integers(0, 20), _positions, min_size=1, max_size=14), st.floats(0.05, 2))
 def test_every_cluster_gets_one_name_and_no_name_is_given_twice(
-    clusters: dict[int, dict[str, float | None]], max_distance: float
+    clusters: dict[int, dict[str, float | None]], max_difference: float
 ) -> None:
-    named = name_clusters(clusters, ARCHETYPES, max_distance)
+    named = name_clusters(clusters, ARCHETYPES, max_difference)
     assert set(named) == set(clusters)
     names = [name for name, _ in named.values()]
     assert len(set(names)) == len(names)
