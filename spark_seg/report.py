@@ -39,7 +39,7 @@ def candidate_table(candidates: Rows) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("candidate", "silhouette", "Davies-\nBouldin", "Calinski-\nHarabasz", "smallest", "largest"):
         table.add_column(name, justify="left" if name == "candidate" else "right", no_wrap=True)
-    table.add_column("verdict", overflow="fold", min_width=12)  # the figures alone explain nothing
+    table.add_column("verdict", overflow="fold")
     order = sorted(
         candidates, key=lambda c: (not c["chosen"], not c["accepted"], -(c["silhouette"] or -1.0), c["k"])
     )

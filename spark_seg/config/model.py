@@ -469,8 +469,8 @@ class SegmentSettings(Model):
     )
     max_name_difference: Annotated[float, Field(gt=0, le=2)] = Field(
         0.6,
-        description="largest difference (positions run from -1 to 1) in any feature of a signature at which a "
-        "segment still gets the archetype's name",
+        description="largest difference in any feature of a signature (positions run from -1 to 1) at which "
+        "a segment still gets the archetype's name",
     )
     min_overlap: Share = Field(
         0.3, description="share of common customers above which a segment keeps its id after a refit"

@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from pyspark.ml import PipelineModel
@@ -29,8 +29,9 @@ from spark_seg.errors import InputError, NoAcceptableCandidate, SegmentationErro
 from spark_seg.features import build_features, feature_names, feature_spec, score_rfm
 from spark_seg.pipeline.label import Labelled, label_customers, mapped_assignments
 from spark_seg.pipeline.plan import Plan
+from spark_seg.pipeline.rows import candidate_row, profile_rows
 from spark_seg.preparation import VECTOR, canonical_layout, check_directions, fit_preparation
-from spark_seg.profiles import Profile, differences, profile
+from spark_seg.profiles import Profile, profile
 from spark_seg.publishing import (
     AttemptConflict,
     Receipt,
@@ -39,7 +40,7 @@ from spark_seg.publishing import (
     is_conflict,
 )
 from spark_seg.segments import GRID, Segment, grid_index, name_clusters, stable_ids
-from spark_seg.selection import Candidate, choose, sweep
+from spark_seg.selection import choose, sweep
 from spark_seg.session import keep, release
 from spark_seg.sources import canonical_customers, canonical_events, canonical_orders, resolved
 from spark_seg.tables import ASSIGNMENTS, CANDIDATES, PROFILES, REJECTS, SPARK_FAILURES, Spec
@@ -222,7 +223,7 @@ def _train(plan: Plan, draft: _Draft, features: DataFrame, progress: Progress) -
             check_directions(vectors)
         swept = sweep(vectors, settings, ("rfm_index", len(GRID)), progress)
         candidates = choose(swept.candidates, settings.selection)
-        draft.candidates = [_candidate_row(plan, c) for c in candidates]
+        draft.candidates = [candidate_row(plan, c) for c in candidates]
         winner = next((c for c in candidates if c.chosen), None)
         if winner is None:
             raise NoAcceptableCandidate(
@@ -342,7 +343,7 @@ def _publish(
             "rfm_index",
             feature_names(plan.settings.features),
         )
-        draft.profiles = _profile_rows(plan, profiles, segments, grid)
+        draft.profiles = profile_rows(plan, profiles, segments, grid)
         draft.receipts.append(_stage_rows(plan, draft.profiles, PROFILES))
         draft.facts["segments"] = tuple(segments)
         assigned = next(r.rows for r in draft.receipts if r.table == "assignments")
@@ -370,47 +371,6 @@ def _stage(plan: Plan, frame: DataFrame, spec: Spec) -> Receipt:
 def _stage_rows(plan: Plan, rows: list[dict[str, Any]], spec: Spec) -> Receipt:
     values = [tuple(row[name] for name in spec.columns) for row in rows]
     return _stage(plan, plan.store.spark.createDataFrame(values, spec.schema).coalesce(1), spec)
-
-
-def _candidate_row(plan: Plan, c: Candidate) -> dict[str, Any]:
-    own = {name: getattr(c, name) for name in CANDIDATES.columns if name not in ("as_of", "run_id")}
-    return {"as_of": plan.as_of, "run_id": plan.run_id, **own, "sizes": list(c.sizes)}
-
-
-def _profile_rows(
-    plan: Plan, profiles: list[Profile], segments: list[Segment], grid: list[Profile]
-) -> list[dict[str, Any]]:
-    archetypes = {a.name: a for a in plan.settings.segments.archetypes}
-    by_label = {p.label: p for p in profiles}
-    rows = []
-    for s in segments:
-        if s.cluster in by_label:
-            known = archetypes.get(s.name)
-            text = (known.description, known.play) if known else (None, None)
-            rows.append(_profile_row(plan, "clusters", s.segment_id, s.name, text, by_label[s.cluster]))
-    names = list(GRID)
-    rows += [_profile_row(plan, "rfm_grid", p.label, names[p.label], (None, None), p) for p in grid]
-    return rows
-
-
-def _profile_row(
-    plan: Plan, scheme: str, segment_id: int, name: str, text: tuple[str | None, str | None], p: Profile
-) -> dict[str, Any]:
-    return {
-        "as_of": plan.as_of,
-        "run_id": plan.run_id,
-        "scheme": scheme,
-        "segment_id": segment_id,
-        "segment_name": name,
-        "description": text[0],
-        "play": text[1],
-        "customers": p.customers,
-        "customer_share": p.customer_share,
-        "revenue": p.revenue,
-        "revenue_share": p.revenue_share,
-        "differences": differences(p),
-        "feature_stats": [asdict(stat) for stat in p.stats],
-    }
 
 
 def _record(plan: Plan, draft: _Draft) -> RunRecord:

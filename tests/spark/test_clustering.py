@@ -112,9 +112,13 @@ def test_the_same_customers_give_the_same_bits_however_they_come(spark: SparkSes
 
     expected = bits(frame)
     for partitions, adaptive, shuffles in ((1, "true", "8"), (3, "false", "8"), (7, "true", "2")):
-        shuffled = frame.orderBy(F.xxhash64("customer_id", F.lit(partitions))).repartition(partitions)
+        # Kept, or the optimizer would leave out a shuffle before a shuffle.
+        shuffled = (
+            frame.orderBy(F.xxhash64("customer_id", F.lit(partitions))).repartition(partitions).persist()
+        )
         with configured(spark, adaptive__enabled=adaptive, shuffle__partitions=shuffles):
             assert bits(shuffled) == expected
+        shuffled.unpersist()
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)

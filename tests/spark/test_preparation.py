@@ -359,5 +359,9 @@ def test_the_layout_is_the_same_for_every_order_and_number_of_files(spark: Spark
     expected = layout(frame)
     assert {partition for partition, _ in expected} == {0, 1, 2}
     for partitions in (1, 3, 7):
-        shuffled = frame.orderBy(F.xxhash64("customer_id", F.lit(partitions))).repartition(partitions)
+        # Kept, or the optimizer would leave out a shuffle before a shuffle.
+        shuffled = (
+            frame.orderBy(F.xxhash64("customer_id", F.lit(partitions))).repartition(partitions).persist()
+        )
         assert layout(shuffled) == expected
+        shuffled.unpersist()
