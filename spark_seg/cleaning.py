@@ -347,8 +347,7 @@ def _rank_duplicates(rows: DataFrame, spec: Spec) -> DataFrame:
         if f.name not in spec.key
     ]
     by_content = [column.desc_nulls_last() for column in content] or [F.lit(1)]
-    # Sorting compares eight bytes of the first column before anything else: a hash decides there.
-    window = Window.partitionBy(F.xxhash64(*spec.key), *spec.key).orderBy(*by_content)
+    window = Window.partitionBy(*spec.key).orderBy(*by_content)
     return (
         rows.repartition("customer_id")
         .withColumns({"row": F.row_number().over(window), "place": F.rank().over(window)})

@@ -34,9 +34,16 @@ from pyspark.sql.types import (
     TimestampType,
 )
 
-from spark_seg.config import ColumnMapping, CustomersSource, EventsSource, OrdersSource, Settings, TableRef
-from spark_seg.config.expressions import checked_sql
-from spark_seg.config.model import Lookup
+from spark_seg.config import (
+    ColumnMapping,
+    CustomersSource,
+    EventsSource,
+    Lookup,
+    OrdersSource,
+    Settings,
+    TableRef,
+)
+from spark_seg.config.expressions import spark_sql, text_operands
 from spark_seg.errors import InputError, suggestion
 from spark_seg.tables import CUSTOMERS, EVENTS, ORDERS, SPARK_FAILURES, Spec, trimmed
 
@@ -306,6 +313,14 @@ def _missing(where: str, label: str, names: Iterable[str], frame: DataFrame) -> 
 
 
 def _wrong_type(where: str, role: str, mapping: ColumnMapping, frame: DataFrame) -> list[str]:
+    if mapping.expression is not None:
+        texts = [field.name for field in frame.schema if isinstance(field.dataType, StringType)]
+        computed = sorted(text_operands(mapping.expression, texts))
+        if computed:
+            return [
+                f"{where}.expression: must not compute with text; got the column {', '.join(computed)} of "
+                f"type string. Write try_cast({computed[0]} as decimal(18,4)) there"
+            ]
     try:
         kind = frame.select(_raw(mapping)).schema[0].dataType
     except AnalysisException as error:
@@ -368,7 +383,7 @@ def _raw(mapping: ColumnMapping) -> Column:
     if mapping.column is not None:
         return F.col(mapping.column)
     if mapping.expression is not None:
-        return F.expr(checked_sql(mapping.expression))
+        return F.expr(spark_sql(mapping.expression))
     return F.lit(mapping.value)
 
 
@@ -394,8 +409,10 @@ def _canonical(table: OpenedTable, spec: Spec, time_zone: str) -> DataFrame:
         elif field.name in _AMOUNTS:
             text = isinstance(kinds[field.name], StringType)
             value = (trimmed(raw[field.name]) if text else raw[field.name]).try_cast(field.type)
+        elif isinstance(kinds[field.name], StringType):
+            value = F.nullif(trimmed(raw[field.name]), F.lit(""))
         else:
-            value = F.nullif(trimmed(raw[field.name].cast("string")), F.lit(""))
+            value = raw[field.name]
         columns.append(value.cast(field.type).alias(field.name))
     roles = [*raw, *(name for name in spec.columns if name not in raw and name != "attributes")]
     source_row = F.struct(*(raw.get(role, F.lit(None)).cast("string").alias(role) for role in roles))

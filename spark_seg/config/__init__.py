@@ -2,17 +2,21 @@
 
 from spark_seg.config.expressions import ALLOWED_FUNCTIONS, checked_sql, referenced_columns
 from spark_seg.config.load import config_digest, json_schema, load_settings
+from spark_seg.config.mapping import (
+    ColumnMapping,
+    CustomersSource,
+    EventsSource,
+    Lookup,
+    OrdersSource,
+    TableRef,
+)
 from spark_seg.config.model import (
     Archetype,
     CleaningSettings,
     ClusteringSettings,
-    ColumnMapping,
-    CustomersSource,
     EngagementSettings,
-    EventsSource,
     FeatureSettings,
     LifecycleSettings,
-    OrdersSource,
     PreparationSettings,
     PreparedFeature,
     PublishingSettings,
@@ -21,7 +25,6 @@ from spark_seg.config.model import (
     SelectionSettings,
     SessionSettings,
     Settings,
-    TableRef,
 )
 
 __all__ = [
@@ -35,6 +38,7 @@ __all__ = [
     "EventsSource",
     "FeatureSettings",
     "LifecycleSettings",
+    "Lookup",
     "OrdersSource",
     "PreparationSettings",
     "PreparedFeature",

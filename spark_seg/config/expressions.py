@@ -8,6 +8,7 @@ what Spark gets is the text that the parser writes from the checked tree.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from itertools import pairwise
 
 import sqlglot
@@ -52,6 +53,17 @@ _OPERATORS: tuple[type[sql.Expr], ...] = (
 #: Arguments that functions of this list have elsewhere, and that Spark's do not have.
 _OF_OTHER_DIALECTS = ("binary", "collation", "encoding", "to", "truncate")
 
+#: Operators that Spark stops at when a number becomes too large, and what answers NULL instead.
+_TRIED: dict[type[sql.Expr], str] = {
+    sql.Add: "try_add",
+    sql.Sub: "try_subtract",
+    sql.Mul: "try_multiply",
+}
+_NUMERIC = (sql.Add, sql.Sub, sql.Mul, sql.Mod, sql.Neg, sql.Abs, sql.Ceil, sql.Floor, sql.Round)
+#: These take numbers or text: with a number among their parts, text becomes a number.
+_MIXING = (sql.EQ, sql.NEQ, sql.GT, sql.GTE, sql.LT, sql.LTE, sql.Between, sql.In, sql.Coalesce, sql.If,
+           sql.Case, sql.Greatest, sql.Least, sql.Nullif)  # fmt: skip
+
 #: What a mapping may cast to. Spark's `try_cast` answers NULL where a value does not fit.
 _TYPES = {"STRING", "TEXT", "VARCHAR", "INT", "BIGINT", "DOUBLE", "DECIMAL", "DATE", "BOOLEAN",
           "TIMESTAMP", "TIMESTAMPTZ", "TIMESTAMPNTZ"}  # fmt: skip
@@ -75,6 +87,41 @@ def checked_sql(text: str) -> str:
     if not faithful:
         raise ValueError("must be plain Spark SQL; a function in it has arguments that it does not take")
     return written
+
+
+def spark_sql(text: str) -> str:
+    """`checked_sql` with sums and products that answer NULL, instead of stopping a run, on overflow."""
+
+    tree = _parse(checked_sql(text))
+    for node in reversed(list(tree.walk(bfs=True))):  # leaves first: operands are guarded already
+        if (name := _TRIED.get(type(node))) is not None:
+            guarded = sql.Anonymous(this=name, expressions=[node.this.copy(), node.expression.copy()])
+            if node is tree:
+                tree = guarded
+            else:
+                node.replace(guarded)
+    return _written(tree)
+
+
+def text_operands(text: str, text_columns: Collection[str]) -> set[str]:
+    """Those of `text_columns` that the expression computes or compares numbers with.
+
+    Spark would turn each value into a number by itself, and stop the run at the first that is none.
+    """
+    known = {name.lower() for name in text_columns}
+    found = set()
+    for column in _parse(text).find_all(sql.Column):
+        if column.name.lower() not in known:
+            continue
+        parent = column.parent
+        while isinstance(parent, sql.Paren):
+            parent = parent.parent
+        among_numbers = isinstance(parent, _MIXING) and any(
+            isinstance(part, sql.Literal) and not part.is_string for part in parent.iter_expressions()
+        )
+        if isinstance(parent, _NUMERIC) or among_numbers:
+            found.add(column.name)
+    return found
 
 
 def referenced_columns(text: str) -> set[str]:

@@ -14,11 +14,13 @@ import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from spark_seg.config.mapping import (
+    SourcesSettings,
+)
 from spark_seg.config.model import (
     CleaningSettings,
     FeatureSettings,
     Settings,
-    SourcesSettings,
     inconsistencies,
 )
 from spark_seg.errors import ConfigError, suggestion

@@ -9,12 +9,14 @@ import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from spark_seg.config.model import (
+from spark_seg.config.mapping import (
     ColumnMapping,
     CustomersSource,
     EventsSource,
     Lookup,
     OrdersSource,
+)
+from spark_seg.config.model import (
     PreparedFeature,
     PublishingSettings,
     Settings,

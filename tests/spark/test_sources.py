@@ -778,3 +778,26 @@ def test_events_are_mapped_like_orders(spark: SparkSession) -> None:
     row = events_of(frame, "Europe/Berlin").select(*EVENTS.columns).first()
     assert row is not None
     assert tuple(row) == ("1", None, datetime(2024, 3, 2, 0, 30), "visit", None)
+
+
+def test_an_expression_that_computes_with_text_is_refused_and_overflow_is_null(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    frame = spark.sql("select 'c' who, 'o' nr, '2024-01-01' at, '12.5' price, 9000000000000000000 big")
+    path = str(tmp_path / "lines")
+    frame.write.format("delta").save(path)
+
+    def orders(expression: str) -> dict[str, Any]:
+        return {"path": path, "columns": {**COLUMNS, "amount": {"expression": expression}}}
+
+    def amount(expression: str) -> Any:
+        opened = open_sources(spark, settings(tmp_path, {"orders": orders(expression)}))
+        row = canonical_orders(opened, "UTC").select("amount").first()
+        return row[0] if row is not None else "no row"
+
+    assert problems_of(spark, tmp_path, {"orders": orders("price * 2")}) == [
+        "sources.orders.columns.amount.expression: must not compute with text; got the column price of "
+        "type string. Write try_cast(price as decimal(18,4)) there"
+    ]
+    assert amount("try_cast(price as decimal(18,4)) * 2") == Decimal("25.0000")
+    assert amount("big * big") is None

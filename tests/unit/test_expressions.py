@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from sqlglot import expressions as sql
 
 from spark_seg.config import ALLOWED_FUNCTIONS, checked_sql, referenced_columns
+from spark_seg.config.expressions import spark_sql, text_operands
 
 ACCEPTED = {
     "price": "price",
@@ -275,3 +276,35 @@ def test_what_spark_gets_would_itself_be_accepted_unchanged(text: str) -> None:
     except ValueError:
         return
     assert checked_sql(once) == once
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("price * quantity", "TRY_MULTIPLY(price, quantity)"),
+        ("a + b - c * 2", "TRY_SUBTRACT(TRY_ADD(a, b), TRY_MULTIPLY(c, 2))"),
+        ("abs(a - (b + 1))", "ABS(TRY_SUBTRACT(a, (TRY_ADD(b, 1))))"),
+        ("upper(a)", "UPPER(a)"),
+    ],
+)
+def test_sums_and_products_answer_null_on_overflow(text: str, expected: str) -> None:
+    assert spark_sql(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("price * 2", {"price"}),
+        ("quantity * (price)", {"price"}),
+        ("abs(price)", {"price"}),
+        ("coalesce(price, 0)", {"price"}),
+        ("if(price > 5, 'a', 'b')", {"price"}),
+        ("price in (1, 2)", {"price"}),
+        ("coalesce(price, 'none')", set()),
+        ("if(price = 'free', quantity, 0)", set()),
+        ("try_cast(price as double) * quantity", set()),
+        ("quantity * 2", set()),
+    ],
+)
+def test_text_that_numbers_are_computed_with_is_found(text: str, expected: set[str]) -> None:
+    assert text_operands(text, ["PRICE"]) == expected

@@ -1,0 +1,72 @@
+"""Kinds of values that settings are made of."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from spark_seg.config.expressions import IDENTIFIER, checked_sql
+
+
+def identifier(value: str) -> str:
+    """A plain name, or `ValueError` with the sentence."""
+    if not IDENTIFIER.match(value):
+        raise ValueError(
+            f"must be letters, digits and _ and not start with a digit; got {value!r}. "
+            "Rename it at the source, or give it a plain name in a view"
+        )
+    return value
+
+
+def _path(value: str) -> str:
+    if not value.strip() or any(c in value for c in "'\"`\\;\n\r\t\0") or "/../" in f"/{value}/":
+        raise ValueError(f"must be a plain path without quotes, backslashes or '..'; got {value!r}")
+    return value
+
+
+def _table_name(value: str) -> str:
+    parts = value.split(".")
+    if len(parts) not in (2, 3) or not all(IDENTIFIER.match(part) for part in parts):
+        raise ValueError(
+            f"must be schema.table or catalog.schema.table of plain identifiers; got {value!r}. "
+            "A table at a path is given as `path:`"
+        )
+    return value
+
+
+def _schema_name(value: str) -> str:
+    parts = value.split(".")
+    if len(parts) not in (1, 2) or not all(IDENTIFIER.match(part) for part in parts):
+        raise ValueError(f"must be schema or catalog.schema of plain identifiers; got {value!r}")
+    return value
+
+
+def _time_zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(f"must be an IANA time zone such as 'Europe/Berlin'; got {value!r}") from None
+    return value
+
+
+def _expression(value: str) -> str:
+    checked_sql(value)
+    return value
+
+
+Expression = Annotated[str, AfterValidator(_expression)]
+Identifier = Annotated[str, AfterValidator(identifier)]
+PathText = Annotated[str, AfterValidator(_path)]
+TableName = Annotated[str, AfterValidator(_table_name)]
+SchemaName = Annotated[str, AfterValidator(_schema_name)]
+TimeZone = Annotated[str, AfterValidator(_time_zone)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Days = Annotated[int, Field(ge=1, le=36_500)]
+
+
+class Model(BaseModel):
+    """Frozen, and strict about unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

@@ -1,0 +1,134 @@
+"""Where rows come from: tables, lookups, and which column means what."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from spark_seg.config.expressions import referenced_columns
+from spark_seg.config.fields import Expression, Identifier, Model, PathText, TableName, identifier
+from spark_seg.errors import suggestion
+
+
+class TableRef(Model):
+    """Where rows are read: a catalog name, or a path."""
+
+    table: TableName | None = Field(None, description="catalog name: schema.table or catalog.schema.table")
+    path: PathText | None = Field(None, description="folder of a table without a catalog name")
+    format: Literal["delta", "parquet", "csv"] = Field("delta", description="format of what lies at `path`")
+    options: dict[Literal["sep", "encoding", "quote", "escape", "nullValue", "multiLine"], str] = Field(
+        default_factory=dict, description="how a CSV file is written; its first line must be the header"
+    )
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if (self.table is None) == (self.path is None):
+            raise ValueError("must have exactly one of `table` and `path`")
+        if self.table is not None and self.format != "delta":
+            raise ValueError("a catalog table is read as Delta; `format` belongs to `path`")
+        if self.options and self.format != "csv":
+            raise ValueError("`options` belong to the format csv")
+        return self
+
+    @property
+    def label(self) -> str:
+        """What messages and the ledger call this table."""
+        return self.table or self.path or ""
+
+
+class ColumnMapping(Model):
+    """One canonical column: a source column, a checked expression over source columns, or a constant."""
+
+    column: Identifier | None = Field(None, description="source column; its values are cast")
+    expression: Expression | None = Field(
+        None, description="SQL of allow-listed functions over source columns"
+    )
+    value: str | None = Field(None, description="the same constant on every row")
+    format: str | None = Field(
+        None, description="pattern of a date given as text, e.g. dd/MM/yyyy; default: ISO 8601"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, data: Any) -> Any:
+        return {"column": data} if isinstance(data, str) else data
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Self:
+        if sum(x is not None for x in (self.column, self.expression, self.value)) != 1:
+            raise ValueError("must have exactly one of `column`, `expression` and `value`")
+        return self
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """Source columns this mapping needs."""
+        if self.column is not None:
+            return frozenset({self.column})
+        return frozenset(referenced_columns(self.expression)) if self.expression is not None else frozenset()
+
+
+class Lookup(TableRef):
+    """A table that adds columns to a source, matched on a key that is unique in it."""
+
+    key: tuple[Identifier, ...] = Field(description="columns with the same name on both sides", min_length=1)
+    columns: tuple[Identifier, ...] = Field(description="columns to bring along", min_length=1)
+
+
+def _check_roles(columns: Mapping[str, ColumnMapping], required: set[str], optional: set[str]) -> None:
+    problems = [
+        f"unknown column role '{role}'; {suggestion(role, required | optional)}"
+        for role in columns
+        if role not in required | optional
+    ]
+    problems += [f"role '{role}' is required" for role in sorted(required - columns.keys())]
+    if problems:
+        raise ValueError("; ".join(problems))
+
+
+class _Source(TableRef):
+    lookups: tuple[Lookup, ...] = Field((), description="tables joined to bring more columns")
+    columns: dict[str, ColumnMapping] = Field(description="canonical column → where it comes from")
+
+
+class OrdersSource(_Source):
+    """Purchase lines. Roles: customer_id, order_id, ordered_at, amount; optional line_id, category,
+    currency, status."""
+
+    @model_validator(mode="after")
+    def _roles(self) -> Self:
+        _check_roles(
+            self.columns,
+            {"customer_id", "order_id", "ordered_at", "amount"},
+            {"line_id", "category", "currency", "status"},
+        )
+        return self
+
+
+class EventsSource(_Source):
+    """Any other interaction. Roles: customer_id, occurred_at, kind; optional event_id, subject."""
+
+    @model_validator(mode="after")
+    def _roles(self) -> Self:
+        _check_roles(self.columns, {"customer_id", "occurred_at", "kind"}, {"event_id", "subject"})
+        return self
+
+
+class CustomersSource(_Source):
+    """One row per customer. Role: customer_id; every other name becomes an attribute."""
+
+    @model_validator(mode="after")
+    def _roles(self) -> Self:
+        _check_roles(self.columns, {"customer_id"}, set(self.columns))
+        for role in self.columns:
+            identifier(role)
+        return self
+
+
+class SourcesSettings(Model):
+    """Where rows are read."""
+
+    orders: OrdersSource = Field(description="purchase lines (required)")
+    events: tuple[EventsSource, ...] = Field((), description="other interactions, from any number of tables")
+    customers: CustomersSource | None = Field(None, description="customer attributes")
