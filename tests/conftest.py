@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from spark_seg.config import SessionSettings, Settings
+from spark_seg.config import SessionSettings
 from spark_seg.session import start_session
 
 REPOSITORY = Path(__file__).parents[1]
@@ -46,23 +46,3 @@ def in_folder(tmp_path: Path) -> Iterator[Path]:
     os.chdir(tmp_path)
     yield tmp_path
     os.chdir(before)
-
-
-def settings_for(root: Path, **changes: object) -> Settings:
-    """A small valid configuration: orders, events and customers as Delta folders under `root`."""
-    from spark_seg.config import load_settings
-
-    base = root / "base.yaml"
-    base.write_text(
-        f"""
-pipeline: shop
-sources:
-  orders:
-    path: {root}/orders
-    columns: {{customer_id: customer_id, order_id: order_id, line_id: line_id,
-              ordered_at: ordered_at, amount: amount, category: category}}
-publishing: {{root: {root}/published}}
-""",
-        encoding="utf-8",
-    )
-    return load_settings([base], [f"{key}={value}" for key, value in changes.items()])

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import settings_for
+from configured import settings_for
 from deltalake import DeltaTable
 from pyspark.ml import PipelineModel
 from pyspark.sql import SparkSession
