@@ -32,7 +32,8 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     scratch = tmp_path_factory.mktemp("spark")
     conf = SPARK_CONF | {
         "spark.sql.warehouse.dir": str(scratch / "warehouse"),
-        "spark.driver.extraJavaOptions": f"-Dderby.system.home={scratch}/derby",
+        # The quick compiler only: tests are short, and the better one costs more than it gives back.
+        "spark.driver.extraJavaOptions": f"-XX:TieredStopAtLevel=1 -Dderby.system.home={scratch}/derby",
     }
     session = start_session(SessionSettings(master="local[2]", app_name="spark_seg tests", conf=conf))
     yield session

@@ -124,6 +124,11 @@ def text_operands(text: str, text_columns: Collection[str]) -> set[str]:
     return found
 
 
+def reads_clock(text: str) -> bool:
+    """Is this a word that Spark takes for a time of its own when it becomes a date or a timestamp?"""
+    return text.strip().lower().split(" ")[0] in {"now", "today", "yesterday", "tomorrow"}
+
+
 def referenced_columns(text: str) -> set[str]:
     """Names of the source columns that a mapping expression reads."""
     return _columns(_parse(text))
@@ -210,5 +215,7 @@ def _check_cast(node: sql.Expr) -> None:
             raise ValueError(f"type {node.this.name} is not allowed; known: {', '.join(sorted(_TYPES))}")
     elif not isinstance(node, sql.TryCast):
         raise ValueError("a typed literal is not allowed; write try_cast('…' as date)")
+    elif isinstance(node.this, sql.Literal) and reads_clock(node.this.name):
+        raise ValueError(f"'{node.this.name}' reads the clock; a run knows no day but its as_of")
     elif any(value for name, value in node.args.items() if name not in ("this", "to", "safe")):
         raise ValueError("a cast has a value and a type, nothing else: try_cast(a as date)")

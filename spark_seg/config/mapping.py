@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from spark_seg.config.expressions import referenced_columns
+from spark_seg.config.expressions import reads_clock, referenced_columns
 from spark_seg.config.fields import Expression, Identifier, Model, PathText, TableName, identifier
 from spark_seg.errors import suggestion
 
@@ -83,6 +83,11 @@ def _check_roles(columns: Mapping[str, ColumnMapping], required: set[str], optio
         if role not in required | optional
     ]
     problems += [f"role '{role}' is required" for role in sorted(required - columns.keys())]
+    problems += [
+        f"role '{role}': '{mapping.value}' reads the clock; a run knows no day but its as_of"
+        for role, mapping in columns.items()
+        if role in ("ordered_at", "occurred_at") and mapping.value is not None and reads_clock(mapping.value)
+    ]
     if problems:
         raise ValueError("; ".join(problems))
 

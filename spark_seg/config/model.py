@@ -62,7 +62,7 @@ class CleaningSettings(Model):
 class EngagementSettings(Model):
     """What events count for."""
 
-    kinds: dict[Identifier, Annotated[float, Field(ge=0)]] = Field(
+    kinds: dict[Identifier, Annotated[float, Field(ge=0, le=1e6)]] = Field(
         default_factory=dict, description="event kind → weight in the engagement score (0: counted only)"
     )
     half_life_days: Days = Field(30, description="age at which an event's weight has halved, in days")

@@ -308,3 +308,10 @@ def test_sums_and_products_answer_null_on_overflow(text: str, expected: str) -> 
 )
 def test_text_that_numbers_are_computed_with_is_found(text: str, expected: set[str]) -> None:
     assert text_operands(text, ["PRICE"]) == expected
+
+
+@pytest.mark.parametrize("word", ["now", "Today", " yesterday", "tomorrow UTC"])
+def test_a_word_that_reads_the_clock_is_refused(word: str) -> None:
+    with pytest.raises(ValueError, match="reads the clock"):
+        checked_sql(f"try_cast('{word}' as timestamp)")
+    assert checked_sql(f"concat(a, '{word}')")
