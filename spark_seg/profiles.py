@@ -69,36 +69,44 @@ def profile(customers: DataFrame, label: str, features: Sequence[str]) -> list[P
     """One `Profile` for each value of the integer column `label`, ordered by it.
 
     `customers`: `label`, `monetary` and the numeric `features`; rows without a label are left out.
-    Two passes: statistics of all customers, then of each segment. The driver gets a row per segment.
+    Three passes: sizes, statistics of all customers, then of each segment. The driver gets a row per
+    segment and feature.
     """
-    labelled = customers.where(F.col(label).isNotNull())
-    numbers = {name: F.col(name).cast("double") for name in features}
-    deciles = F.array(*(F.lit(q) for q in _DECILES))
-    overall = labelled.agg(
-        F.count(F.lit(1)).alias("customers"),
-        _revenue(),
-        *(F.mean(value).alias(f"{name}__mean") for name, value in numbers.items()),
-        *(F.percentile(value, deciles).alias(f"{name}__deciles") for name, value in numbers.items()),
-    ).first()
-    if overall is None or not overall["customers"]:
+    labelled = customers.where(F.col(label).isNotNull()).withColumn("label", F.col(label))
+    sizes = labelled.groupBy("label").agg(F.count(F.lit(1)).alias("customers"), _revenue()).collect()
+    if not sizes:
         return []
-    edges = F.array(F.lit(0.1), F.lit(0.5), F.lit(0.9))
-    rows = (
-        labelled.groupBy(F.col(label).alias("label"))
-        .agg(
-            F.count(F.lit(1)).alias("customers"),
-            _revenue(),
-            *(F.mean(value).alias(f"{name}__mean") for name, value in numbers.items()),
-            *(F.percentile(value, edges).alias(f"{name}__edges") for name, value in numbers.items()),
-            *(
-                F.mean(_position(value, overall[f"{name}__deciles"])).alias(f"{name}__position")
-                for name, value in numbers.items()
-            ),
-        )
-        .orderBy("label")
+    # One row per customer and feature: an aggregate with a hundred columns takes Spark seconds to
+    # compile, each time anew, and this takes none.
+    pairs = (F.struct(F.lit(n).alias("feature"), F.col(n).cast("double").alias("value")) for n in features)
+    values = labelled.select("label", F.inline(F.array(*pairs)))
+    deciles = F.percentile("value", F.array(*(F.lit(q) for q in _DECILES)))
+    overall = {
+        row["feature"]: row
+        for row in values.groupBy("feature")
+        .agg(F.mean("value").alias("mean"), deciles.alias("deciles"))
         .collect()
-    )
-    return [_profile(row, overall, features) for row in rows]
+    }
+    known = {name: row["deciles"] for name, row in overall.items() if row["deciles"] is not None}
+    edges = F.percentile("value", F.array(F.lit(0.1), F.lit(0.5), F.lit(0.9)))
+    stats = {
+        (row["label"], row["feature"]): row
+        for row in values.groupBy("label", "feature")
+        .agg(F.mean("value").alias("mean"), edges.alias("edges"), F.mean(_position(known)).alias("position"))
+        .collect()
+    }
+    total, revenue = sum(row["customers"] for row in sizes), sum(row["revenue"] for row in sizes)
+    return [
+        Profile(
+            int(row["label"]),
+            int(row["customers"]),
+            row["customers"] / total,
+            row["revenue"],
+            float(row["revenue"] / revenue) if revenue else None,
+            tuple(_stat(stats[row["label"], name], overall[name]["mean"]) for name in features),
+        )
+        for row in sorted(sizes, key=lambda row: int(row["label"]))
+    ]
 
 
 def differences(profile: Profile) -> list[str]:
@@ -124,35 +132,18 @@ def _revenue() -> Column:
     return F.coalesce(F.sum("monetary"), F.lit(0)).cast(MONEY).alias("revenue")
 
 
-def _position(value: Column, deciles: Sequence[float] | None) -> Column:
-    """Rank of a value among all customers in steps of deciles, ties in the middle: -1 to 1."""
+def _position(deciles: Mapping[str, Sequence[float]]) -> Column:
+    """Rank of `value` among all customers in steps of deciles, ties in the middle: -1 to 1."""
     if not deciles:
         return F.lit(None).cast("double")
-    below = [
-        F.when(value > F.lit(d), 1).otherwise(0) + F.when(value >= F.lit(d), 1).otherwise(0) for d in deciles
-    ]
-    rank = sum(below[1:], below[0]) / F.lit(2.0 * len(deciles))
-    return F.when(value.isNotNull(), 2 * rank - 1)
+    parts = [part for name, cuts in deciles.items() for part in (F.lit(name), F.array(*map(F.lit, cuts)))]
+    borders = F.try_element_at(F.create_map(*parts), F.col("feature"))
+    value = F.col("value")
+    passed = F.size(F.filter(borders, lambda d: value > d)) + F.size(F.filter(borders, lambda d: value >= d))
+    return F.when(value.isNotNull() & borders.isNotNull(), passed / F.lit(float(len(_DECILES))) - 1)
 
 
-def _profile(row: Row, overall: Row, features: Sequence[str]) -> Profile:
-    stats = []
-    for name in features:
-        mean, all_mean = row[f"{name}__mean"], overall[f"{name}__mean"]
-        p10, median, p90 = row[f"{name}__edges"] or (None, None, None)
-        lift = mean / all_mean if mean is not None and all_mean else None
-        stats.append(FeatureStat(name, mean, median, p10, p90, lift, row[f"{name}__position"]))
-    revenue_share = float(row["revenue"] / overall["revenue"]) if overall["revenue"] else None
-    return Profile(
-        int(row["label"]),
-        int(row["customers"]),
-        row["customers"] / overall["customers"],
-        row["revenue"],
-        revenue_share,
-        tuple(stats),
-    )
-
-
-def signature_positions(profiles: Sequence[Profile]) -> Mapping[int, Mapping[str, float | None]]:
-    """Label → feature → position, as `segments.name_clusters` takes it."""
-    return {p.label: p.positions for p in profiles}
+def _stat(row: Row, all_mean: float | None) -> FeatureStat:
+    p10, median, p90 = row["edges"] or (None, None, None)
+    lift = row["mean"] / all_mean if row["mean"] is not None and all_mean else None
+    return FeatureStat(row["feature"], row["mean"], median, p10, p90, lift, row["position"])

@@ -11,7 +11,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from spark_seg.profiles import PHRASES, FeatureStat, Profile, differences, profile, signature_positions
+from spark_seg.profiles import PHRASES, FeatureStat, Profile, differences, profile
 
 FEATURES = ["recency_days", "frequency", "spend_trend"]
 
@@ -94,7 +94,7 @@ def test_the_lowest_customers_are_at_minus_one_the_highest_at_one_and_equal_ones
             "spend_trend": [0.0] * 24,
         }
     )
-    positions = signature_positions(profile(table(spark, rows), "label", FEATURES))
+    positions = {p.label: p.positions for p in profile(table(spark, rows), "label", FEATURES)}
     assert positions[0]["recency_days"] == -1
     assert positions[2]["recency_days"] == 1
     assert positions[1]["recency_days"] == pytest.approx(0, abs=0.05)
