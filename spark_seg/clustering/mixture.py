@@ -9,9 +9,9 @@ from spark_seg.clustering.fit import Fit
 from spark_seg.config import ClusteringSettings
 from spark_seg.preparation import VECTOR
 
-#: EM stops when the log-likelihood gains less than this per customer. MLlib's own limit is on the sum,
-#: so that it would stop sooner on few customers and never on many.
-_GAIN_PER_CUSTOMER = 1e-4
+#: EM stops when the log-likelihood gains less than this per customer, as scikit-learn's does. MLlib's
+#: own limit is on the sum: the same number would mean sooner on few customers and never on many.
+_GAIN_PER_CUSTOMER = 1e-3
 
 
 def fit_mixture(frame: DataFrame, k: int, seed: int, settings: ClusteringSettings) -> Fit:
