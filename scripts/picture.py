@@ -24,7 +24,9 @@ def main(root: Path, target: Path) -> None:
 
     run = max(rows("runs"), key=lambda r: (r["as_of"], r["revision"]))
     console = Console(record=True, width=140, file=StringIO(), highlight=False)
-    console.print(f"$ scripts/demo\n… as of {run['as_of']}, {run['metrics']['eligible']:,.0f} households")
+    console.print(
+        f"$ scripts/demo\n… as of {run['as_of']}, {dict(run['metrics'])['eligible']:,.0f} households"
+    )
     current = {t: [r for r in rows(t) if r["run_id"] == run["run_id"]] for t in ("profiles", "candidates")}
     print_outcome(console, current["profiles"], current["candidates"])
     svg = console.export_svg(title="spark_seg")
