@@ -217,8 +217,7 @@ def _train(plan: Plan, draft: _Draft, features: DataFrame, progress: Progress) -
         grid = grid_index(F.col("r_score"), F.col("f_score"))
         # A customer without scores (no order, if `active` customers are segmented) counts as hibernating.
         baseline = F.coalesce(grid, F.lit(len(GRID) - 1)).alias("rfm_index")
-        vectors = keep(preparation.transform(customers).select("customer_id", VECTOR, baseline))
-        draft.kept.append(vectors)
+        vectors = draft.keep(preparation.transform(customers).select("customer_id", VECTOR, baseline))
         if settings.clustering.distance == "cosine":
             check_directions(vectors)
         swept = sweep(vectors, settings, ("rfm_index", len(GRID)), progress)
