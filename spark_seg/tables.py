@@ -219,6 +219,7 @@ CANDIDATES = Spec(
         Field("calinski_harabasz", _DOUBLE, "Calinski-Harabasz index (0.., high is good)"),
         Field("cost", _DOUBLE, "sum of squared distances to the mean of the own cluster (elbow)"),
         Field("bic", _DOUBLE, "Bayesian information criterion of a mixture (low is good)"),
+        Field("collapsed", _INT, "components of a mixture whose covariance is singular but for a floor"),
         Field("sizes", ArrayType(_LONG), "customers per cluster, largest first"),
         Field("smallest_share", _DOUBLE, "smallest cluster as a share of customers"),
         Field("largest_share", _DOUBLE, "largest cluster as a share of customers"),

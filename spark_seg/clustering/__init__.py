@@ -1,19 +1,31 @@
-"""Vectors → fitted MLlib models: one file and one function per algorithm, always seeded."""
+"""Vectors → fitted models: MLlib on all customers, or numbers on a sample that become an MLlib model."""
 
 from spark_seg.clustering.algorithms import ALGORITHMS, best_fit, distance_to_second
 from spark_seg.clustering.bisecting import fit_bisecting
 from spark_seg.clustering.fit import Fit, Model
 from spark_seg.clustering.kmeans import fit_kmeans
 from spark_seg.clustering.mixture import fit_mixture, mixture_parameters
+from spark_seg.clustering.mllib import mllib_model
+from spark_seg.clustering.screen import screen_bisecting, screen_kmeans, screen_mixture
+from spark_seg.clustering.shapes import Centres, Gaussians, Shape, Tree, directions
 
 __all__ = [
     "ALGORITHMS",
+    "Centres",
     "Fit",
+    "Gaussians",
     "Model",
+    "Shape",
+    "Tree",
     "best_fit",
+    "directions",
     "distance_to_second",
     "fit_bisecting",
     "fit_kmeans",
     "fit_mixture",
     "mixture_parameters",
+    "mllib_model",
+    "screen_bisecting",
+    "screen_kmeans",
+    "screen_mixture",
 ]

@@ -194,7 +194,7 @@ class ClusteringSettings(Model):
         "euclidean", description="geometry of kmeans and bisecting, and of every index"
     )
     restarts: dict[Algorithm, Annotated[int, Field(ge=1, le=100)]] = Field(
-        default_factory=lambda: _per_algorithm(3, 2, 2),
+        default_factory=lambda: _per_algorithm(10, 3, 3),
         description="fits of one candidate from different seeds; the cheapest is kept",
     )
     max_iterations: dict[Algorithm, Annotated[int, Field(ge=1, le=10_000)]] = Field(
@@ -236,6 +236,17 @@ class SelectionSettings(Model):
 
     k_min: Annotated[int, Field(ge=2, le=100)] = Field(2, description="smallest k tried")
     k_max: Annotated[int, Field(ge=2, le=100)] = Field(8, description="largest k tried")
+    mode: Literal["coreset", "exact"] = Field(
+        "coreset",
+        description="coreset: fit candidates on a weighted sample, refine and measure them on all customers; "
+        "exact: MLlib fits each candidate on all customers (dear)",
+    )
+    coreset_customers: Annotated[int, Field(ge=1000, le=1_000_000)] = Field(
+        20_000, description="customers in the sample; fewer customers are all taken"
+    )
+    refine_passes: Annotated[int, Field(ge=0, le=100)] = Field(
+        3, description="most passes over all customers that improve the candidates of the sample"
+    )
     rules: SelectionRules = Field(default_factory=SelectionRules)
     index: Literal["silhouette", "davies_bouldin", "calinski_harabasz"] = Field(
         "silhouette", description="index that decides among candidates that pass the rules"

@@ -233,9 +233,10 @@ def _train(plan: Plan, draft: _Draft, features: DataFrame, progress: Progress) -
         said.append(f"{winner.label} of {len(candidates)} candidates")
         said.append(f"silhouette {winner.silhouette:.3f}")
         said.append(winner.reason or "")
-    fit = swept.fits[winner.algorithm, winner.k]
-    model = PipelineModel([*preparation.model.stages, fit.model])
+    model_path = resolved(f"{settings.publishing.models_path}/{plan.run_id}")
     with draft.room("segments") as said:
+        clustering = swept.model(winner.algorithm, winner.k, vectors, model_path)
+        model = PipelineModel([*preparation.model.stages, clustering])
         labelled = _labelled(draft, model, customers)
         profiles = profile(labelled.frame, "cluster", feature_names(settings.features))
         segments = _segments(plan, labelled, profiles)
@@ -245,7 +246,7 @@ def _train(plan: Plan, draft: _Draft, features: DataFrame, progress: Progress) -
     draft.facts |= {
         "algorithm": winner.algorithm,
         "k": winner.k,
-        "model_path": resolved(f"{settings.publishing.models_path}/{plan.run_id}"),
+        "model_path": model_path,
         "model_run_id": plan.run_id,
     }
     draft.metrics |= {

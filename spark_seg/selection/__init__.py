@@ -1,8 +1,22 @@
 """Candidates → one choice, with reasons."""
 
+from spark_seg.selection.blocks import Block, Blocks, pack
 from spark_seg.selection.candidate import Candidate
 from spark_seg.selection.choose import INDICES, RULES, choose
-from spark_seg.selection.grid import BASELINE, Sweep, sweep
 from spark_seg.selection.indices import Indices, measure
+from spark_seg.selection.sweep import BASELINE, Sweep, sweep
 
-__all__ = ["BASELINE", "INDICES", "RULES", "Candidate", "Indices", "Sweep", "choose", "measure", "sweep"]
+__all__ = [
+    "BASELINE",
+    "INDICES",
+    "RULES",
+    "Block",
+    "Blocks",
+    "Candidate",
+    "Indices",
+    "Sweep",
+    "choose",
+    "measure",
+    "pack",
+    "sweep",
+]

@@ -19,6 +19,7 @@ class Candidate:
     calinski_harabasz: float | None = None
     cost: float | None = None
     bic: float | None = None
+    collapsed: int | None = None
     sizes: tuple[int, ...] = ()
     accepted: bool = False
     chosen: bool = False

@@ -54,6 +54,12 @@ def _indices_finite(c: Candidate, _: SelectionRules) -> str | None:
     return "an index is undefined on this clustering"
 
 
+def _components_spread(c: Candidate, _: SelectionRules) -> str | None:
+    if not c.collapsed:
+        return None
+    return f"{c.collapsed} of {c.k} components have shrunk to a plane: their likelihood says nothing"
+
+
 #: Every rule a candidate must pass, in the order in which reasons are given.
 RULES: dict[str, Rule] = {
     "effective_k": _effective_k,
@@ -63,6 +69,7 @@ RULES: dict[str, Rule] = {
     "min_segment_customers": _min_segment_customers,
     "max_segment_share": _max_segment_share,
     "indices_finite": _indices_finite,
+    "components_spread": _components_spread,
 }
 
 #: Index → whether more is better.

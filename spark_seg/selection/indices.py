@@ -10,19 +10,18 @@ ratio of distances.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
-from pyspark.sql import DataFrame
 
+from spark_seg.clustering import directions
 from spark_seg.errors import InputError
+from spark_seg.selection.blocks import Accumulator, Block, Blocks
 
 Array = NDArray[np.float64]
-_SCHEMA = "figures array<double>"
+Labeller = Callable[[Block], NDArray[np.int64]]
 
 
 @dataclass(frozen=True)
@@ -37,25 +36,17 @@ class Indices:
     calinski_harabasz: float | None
 
 
-def vector_size(points: DataFrame) -> int:
-    """Length of the arrays in the only column of `points`; 0 without rows."""
-    row = points.first()
-    return len(row[0]) if row is not None else 0
-
-
-def measure(frame: DataFrame, ks: Sequence[int], distance: str) -> list[Indices]:
+def measure(blocks: Blocks, labellers: Sequence[Labeller], ks: Sequence[int], distance: str) -> list[Indices]:
     """Indices of several clusterings of the same customers.
 
-    `frame`: `point` (array<double>) and `labels` (array<int>: one label per
-    clustering, 0 ≤ label < its k).
+    Each labeller gives the labels (0 ≤ label < its k) of a block from its points and its stored labels.
     Two Spark jobs whatever the number of clusterings; the driver receives one row per partition.
     """
-    row = frame.select("point").first()
     # Figures are taken around a point of the data, then around the overall mean: differences of large
     # squares would lose digits.
     unit = distance == "cosine"
-    pivot = _unit(np.array([row["point"] if row is not None else []]), unit)[0]
-    first = _totals(frame, lambda: _first_pass(ks, pivot, unit))
+    pivot = _unit(blocks.pivot[None], unit)[0]
+    first = blocks.totals(lambda: _first_pass(labellers, ks, pivot, unit))
     clusters = _split_first(first, ks, len(pivot))
     if not np.isfinite(first).all():
         raise InputError(
@@ -64,7 +55,7 @@ def measure(frame: DataFrame, ks: Sequence[int], distance: str) -> list[Indices]
         )
     centre = sum(c.sums.sum(axis=0) for c in clusters[:1]) / max(1.0, clusters[0].sizes.sum())
     moved = [c.around(centre) for c in clusters]
-    second = _totals(frame, lambda: _second_pass(moved, pivot, centre, unit))
+    second = blocks.totals(lambda: _second_pass(labellers, moved, pivot, centre, unit))
     return _figures(moved, second)
 
 
@@ -87,56 +78,19 @@ class _Clusters:
         return self.sums / np.maximum(self.sizes, 1)[:, None]
 
 
-def _totals(frame: DataFrame, kernel: Callable[[], _Accumulator]) -> Array:
-    """Sum an accumulator's figures over all partitions, correctly rounded, so in any order."""
-
-    def partition(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        accumulator = kernel()
-        for batch in batches:
-            if batch.num_rows:
-                accumulator.add(_matrix(batch, "point"), _matrix(batch, "labels").astype(np.int64))
-        figures = pa.array([accumulator.figures()], type=pa.list_(pa.float64()))
-        yield pa.RecordBatch.from_arrays([figures], names=["figures"])
-
-    rows = frame.select("point", "labels").mapInArrow(partition, _SCHEMA).collect()
-    return np.array([math.fsum(parts) for parts in zip(*(row["figures"] for row in rows), strict=True)])
-
-
-def _matrix(batch: pa.RecordBatch, name: str) -> Array:
-    column = batch.column(name)
-    return np.asarray(column.flatten()).reshape(len(column), -1)
-
-
-class _Accumulator:
-    """Figures that add up over rows."""
-
-    def __init__(self, total: int, update: Callable[[Array, Array, Array], None]) -> None:
-        self._figures = np.zeros(total)
-        self._update = update
-
-    def add(self, points: Array, labels: Array) -> None:
-        self._update(self._figures, points, labels)
-
-    def figures(self) -> list[float]:
-        return [float(x) for x in self._figures]
-
-
 def _unit(points: Array, unit: bool) -> Array:
-    if not unit:
-        return points
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(points / np.linalg.norm(points, axis=1, keepdims=True))
+    return directions(points) if unit else points
 
 
-def _first_pass(ks: Sequence[int], pivot: Array, unit: bool) -> _Accumulator:
+def _first_pass(labellers: Sequence[Labeller], ks: Sequence[int], pivot: Array, unit: bool) -> Accumulator:
     dimensions = len(pivot)
 
-    def update(figures: Array, points: Array, labels: Array) -> None:
-        points = _unit(points, unit) - pivot
+    def update(figures: Array, block: Block) -> None:
+        points = _unit(block.points, unit) - pivot
         squares = np.einsum("ij,ij->i", points, points)
         at = 0
         for j, k in enumerate(ks):
-            own = labels[:, j]
+            own = labellers[j](block)
             figures[at : at + k] += np.bincount(own, minlength=k)
             figures[at + k : at + 2 * k] += np.bincount(own, weights=squares, minlength=k)
             for d in range(dimensions):
@@ -144,7 +98,7 @@ def _first_pass(ks: Sequence[int], pivot: Array, unit: bool) -> _Accumulator:
                 figures[start : start + k] += np.bincount(own, weights=points[:, d], minlength=k)
             at += (2 + dimensions) * k
 
-    return _Accumulator(sum(ks) * (2 + dimensions), update)
+    return Accumulator(sum(ks) * (2 + dimensions), update)
 
 
 def _split_first(figures: Array, ks: Sequence[int], dimensions: int) -> list[_Clusters]:
@@ -156,15 +110,17 @@ def _split_first(figures: Array, ks: Sequence[int], dimensions: int) -> list[_Cl
     return clusters
 
 
-def _second_pass(clusterings: Sequence[_Clusters], pivot: Array, centre: Array, unit: bool) -> _Accumulator:
+def _second_pass(
+    labellers: Sequence[Labeller], clusterings: Sequence[_Clusters], pivot: Array, centre: Array, unit: bool
+) -> Accumulator:
     """Per clustering: Σ silhouette, then per cluster Σ distance and Σ squared distance to its mean."""
 
-    def update(figures: Array, points: Array, labels: Array) -> None:
-        points = _unit(points, unit) - pivot - centre
+    def update(figures: Array, block: Block) -> None:
+        points = _unit(block.points, unit) - pivot - centre
         squares = np.einsum("ij,ij->i", points, points)
         at = 0
         for j, c in enumerate(clusterings):
-            k, own = len(c.sizes), labels[:, j]
+            k, own = len(c.sizes), labellers[j](block)
             figures[at] += _silhouettes(points, squares, own, c).sum()
             apart = points - c.means[own]
             squared = np.einsum("ij,ij->i", apart, apart)
@@ -172,10 +128,10 @@ def _second_pass(clusterings: Sequence[_Clusters], pivot: Array, centre: Array, 
             figures[at + 1 + k : at + 1 + 2 * k] += np.bincount(own, weights=squared, minlength=k)
             at += 1 + 2 * k
 
-    return _Accumulator(sum(1 + 2 * len(c.sizes) for c in clusterings), update)
+    return Accumulator(sum(1 + 2 * len(c.sizes) for c in clusterings), update)
 
 
-def _silhouettes(points: Array, squares: Array, own: Array, c: _Clusters) -> Array:
+def _silhouettes(points: Array, squares: Array, own: NDArray[np.int64], c: _Clusters) -> Array:
     """Silhouette of each point from mean squared distances; 0 for a cluster of one."""
     if (c.sizes > 0).sum() < 2:
         return np.zeros(len(points))

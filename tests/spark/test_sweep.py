@@ -17,7 +17,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from spark_seg.config import Settings
 from spark_seg.preparation import VECTOR, canonical_layout
-from spark_seg.selection import BASELINE, Candidate, Sweep, choose, sweep
+from spark_seg.selection import BASELINE, Candidate, Sweep, choose, pack, sweep
 
 CHEAP = {
     "clustering.algorithms": "[kmeans, bisecting]",
@@ -49,8 +49,8 @@ def chosen(candidates: list[Candidate]) -> Candidate:
     return winner
 
 
-def found(swept: Sweep, winner: Candidate, frame: DataFrame) -> list[int]:
-    model = swept.fits[winner.algorithm, winner.k].model
+def found(swept: Sweep, winner: Candidate, frame: DataFrame, folder: Path) -> list[int]:
+    model = swept.model(winner.algorithm, winner.k, frame, str(folder / "model"))
     return [r["cluster"] for r in model.transform(frame).orderBy("customer_id").select("cluster").collect()]
 
 
@@ -64,18 +64,20 @@ def complete(candidates: list[Candidate]) -> None:
             assert sum(c.sizes) > 0 and len(c.sizes) == c.effective_k
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_the_planted_number_of_groups_is_chosen(spark: SparkSession, tmp_path: Path, seed: int) -> None:
+@pytest.mark.parametrize(("seed", "mode"), [(1, "coreset"), (2, "coreset"), (1, "exact")])
+def test_the_planted_number_of_groups_is_chosen(
+    spark: SparkSession, tmp_path: Path, seed: int, mode: str
+) -> None:
     points, truth = groups([(0, 0), (14, 1), (2, 15), (17, 18)], seed)
     frame = table(spark, points)
     algorithms = {"clustering.algorithms": "[kmeans, bisecting, mixture]"} if seed == 1 else {}
-    chosen_settings = settings(tmp_path, seed=seed, **algorithms)
+    chosen_settings = settings(tmp_path, seed=seed, **algorithms, **{"selection.mode": mode})
     progress: list[tuple[int, int]] = []
     swept = sweep(frame, chosen_settings, on_fit=lambda done, total: progress.append((done, total)))
     candidates = choose(swept.candidates, chosen_settings.selection)
     winner = chosen(candidates)
     assert winner.k == 4
-    assert adjusted_rand_score(truth, found(swept, winner, frame)) == 1.0
+    assert adjusted_rand_score(truth, found(swept, winner, frame, tmp_path)) == 1.0
     complete(candidates)
     assert [(c.algorithm, c.k) for c in candidates] == [
         (a, k) for a in chosen_settings.clustering.algorithms for k in (2, 3, 4, 5)
@@ -92,7 +94,7 @@ def test_the_published_silhouette_is_that_of_the_evaluator(spark: SparkSession, 
         config = settings(tmp_path, **{"clustering.distance": distance, "selection.k_max": 3})
         swept = sweep(frame, config)
         for c in swept.candidates:
-            labelled = swept.fits[c.algorithm, c.k].model.transform(frame)
+            labelled = swept.model(c.algorithm, c.k, frame, str(tmp_path / "model")).transform(frame)
             evaluator = ClusteringEvaluator(featuresCol=VECTOR, predictionCol="cluster", distanceMeasure=name)
             assert c.silhouette == pytest.approx(evaluator.evaluate(labelled), abs=1e-9)
     frame.unpersist()
@@ -110,7 +112,7 @@ def test_more_clusters_than_distinct_customers_are_reasons_and_no_exception(
         if c.k > 3:
             assert c.reason == "only 3 distinct customers, fewer than k"
             assert not c.accepted
-            assert (c.algorithm, c.k) not in swept.fits
+            assert (c.algorithm, c.k) not in swept.shapes
         else:
             assert c.effective_k == c.k
     frame.unpersist()
@@ -124,7 +126,7 @@ def test_customers_who_are_all_the_same_are_reasons_and_no_exception(
     config = settings(tmp_path, **{"clustering.algorithms": "[kmeans, bisecting, mixture]"})
     swept = sweep(frame, config)
     candidates = choose(swept.candidates, config.selection)
-    assert swept.fits == {}
+    assert swept.shapes == {}
     assert not any(c.accepted for c in candidates)
     assert {c.reason for c in candidates} == {"only 1 distinct customers, fewer than k"}
     frame.unpersist()
@@ -145,7 +147,7 @@ def test_the_highest_silhouette_is_rejected_when_it_breaks_a_rule(
     assert (best.reason or "").startswith("fewer than 3 segments")
     winner = chosen(candidates)
     assert winner.k == 3
-    assert adjusted_rand_score(truth, found(swept, winner, frame)) == 1.0
+    assert adjusted_rand_score(truth, found(swept, winner, frame, tmp_path)) == 1.0
     frame.unpersist()
 
 
@@ -154,7 +156,13 @@ def test_a_sweep_gives_the_same_figures_with_one_and_with_many_threads(
 ) -> None:
     frame = table(spark, np.random.default_rng(5).uniform(size=(90, 2)) + 1)
     one, many = (
-        sweep(frame, settings(tmp_path, **{"clustering.parallel_fits": n, "selection.k_max": 4})).candidates
+        sweep(
+            frame,
+            settings(
+                tmp_path,
+                **{"clustering.parallel_fits": n, "selection.k_max": 3, "selection.mode": "exact"},
+            ),
+        ).candidates
         for n in (1, 4)
     )
     assert one == many
@@ -173,6 +181,100 @@ def test_the_baseline_is_measured_beside_the_candidates_and_never_chosen(
     assert (baseline.algorithm, baseline.k, baseline.effective_k) == (BASELINE, 10, 3)
     assert (baseline.accepted, baseline.chosen, baseline.reason) == (False, False, "baseline")
     same = next(c for c in swept.candidates if c.algorithm == "kmeans" and c.k == 3)
-    assert adjusted_rand_score(truth, found(swept, same, frame)) == 1.0
+    assert adjusted_rand_score(truth, found(swept, same, frame, tmp_path)) == 1.0
     assert baseline.silhouette == pytest.approx(same.silhouette, abs=1e-12)
+    frame.unpersist()
+
+
+def lumps(seed: int, customers: int = 6_000) -> np.ndarray:
+    """Five groups of unlike size that touch, and a heavy tail."""
+    rng = np.random.default_rng(seed)
+    centres = rng.uniform(4, 12, size=(5, 3))
+    sizes = rng.dirichlet(np.full(5, 3.0))
+    points = centres[rng.choice(5, size=customers, p=sizes)] + rng.normal(scale=0.9, size=(customers, 3))
+    points[: customers // 100] += rng.exponential(6, size=(customers // 100, 3))
+    return np.abs(points)
+
+
+def test_every_candidate_as_mllib_model_labels_as_it_was_measured(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    points = lumps(1, 1_500)
+    frame = table(spark, points)
+    for distance in ("euclidean", "cosine"):
+        config = settings(
+            tmp_path,
+            **{
+                "clustering.algorithms": "[kmeans, bisecting]"
+                if distance == "cosine"
+                else "[kmeans, bisecting, mixture]",
+                "clustering.distance": distance,
+                "clustering.max_iterations": "{kmeans: 10, bisecting: 10, mixture: 20}",
+                "selection.k_min": 3,
+                "selection.k_max": 5,
+            },
+        )
+        swept = sweep(frame, config)
+        for (algorithm, k), shape in swept.shapes.items():
+            candidate = next(c for c in swept.candidates if (c.algorithm, c.k) == (algorithm, k))
+            labels = found(swept, candidate, frame, tmp_path)
+            # MLlib's KMeans gives its centres numbers of its own.
+            assert adjusted_rand_score(shape.labels(points), labels) == 1.0, (algorithm, k, distance)
+            assert tuple(sorted(np.bincount(labels), reverse=True)) == candidate.sizes
+    frame.unpersist()
+
+
+def test_a_coreset_that_is_refined_costs_no_more_than_exact_fits(spark: SparkSession, tmp_path: Path) -> None:
+    frame = table(spark, lumps(2))
+    common = {
+        "clustering.restarts": "{kmeans: 3, bisecting: 2, mixture: 1}",
+        "clustering.max_iterations": "{kmeans: 20, bisecting: 10, mixture: 5}",
+        "selection.k_min": 3,
+        "selection.k_max": 5,
+    }
+    quick = sweep(frame, settings(tmp_path, **common, **{"selection.coreset_customers": 1_000}))
+    exact = sweep(frame, settings(tmp_path, **common, **{"selection.mode": "exact"}))
+    assert 600 < quick.coreset < 1_500
+    for ours, theirs in zip(quick.candidates, exact.candidates, strict=True):
+        if ours.algorithm == "kmeans":
+            assert ours.cost is not None and theirs.cost is not None
+            assert ours.cost <= theirs.cost * 1.005
+    frame.unpersist()
+
+
+def test_partitions_and_row_order_leave_every_bit_of_a_coreset_sweep(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    points = lumps(3)
+    config = settings(
+        tmp_path,
+        **{
+            "clustering.algorithms": "[kmeans, bisecting, mixture]",
+            "selection.coreset_customers": 1_000,
+            "selection.k_max": 3,
+        },
+    )
+    rows = table(spark, points)
+    results = []
+    for frame in (rows, canonical_layout(rows.repartition(7, "vector").orderBy(F.rand(1)), len(points))):
+        kept = frame.persist()
+        results.append(sweep(kept, config).candidates)
+        kept.unpersist()
+    assert results[0] == results[1]
+
+
+def test_the_weights_of_a_coreset_stand_for_all_customers(spark: SparkSession) -> None:
+    points = lumps(4)
+    frame = table(spark, points)
+    truth = ((points - points.mean(axis=0)) ** 2).sum()
+    estimates, counts = [], []
+    for seed in range(8):
+        blocks = pack(frame, [], len(points), seed)
+        drawn, weights = blocks.coreset(1_000)
+        counts.append(weights.sum())
+        estimates.append(weights @ ((drawn - points.mean(axis=0)) ** 2).sum(axis=1))
+        blocks.release()
+    assert np.mean(counts) == pytest.approx(len(points), rel=0.03)
+    assert np.mean(estimates) == pytest.approx(truth, rel=0.03)
+    assert np.std(estimates) < 0.06 * truth
     frame.unpersist()

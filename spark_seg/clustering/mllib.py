@@ -1,0 +1,104 @@
+"""Shapes → fitted MLlib models that are saved, loaded and applied like any other.
+
+KMeans on k rows has these rows as its centres. The other two have no public door for given numbers: a
+model of the right size is saved, its table of numbers replaced, and the whole loaded. The table's
+layout is MLlib's own; a test holds every label of the loaded model against the shape's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from pyspark.ml.clustering import (
+    BisectingKMeans,
+    BisectingKMeansModel,
+    GaussianMixture,
+    GaussianMixtureModel,
+    KMeans,
+)
+from pyspark.ml.linalg import Vectors, VectorUDT
+from pyspark.mllib.linalg import DenseMatrix
+from pyspark.mllib.linalg import Vectors as OldVectors
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.types import StructField, StructType
+
+from spark_seg.clustering.fit import Model
+from spark_seg.clustering.shapes import Centres, Floats, Gaussians, Shape, Tree
+from spark_seg.preparation import VECTOR
+
+
+def mllib_model(shape: Shape, spark: SparkSession, distance: str, folder: str) -> Model:
+    """The model that labels every vector as `shape` does (columns `vector` → `cluster`).
+
+    `folder` is written to for bisecting and mixture, and is not needed afterwards.
+    """
+    if isinstance(shape, Centres):
+        return KMeans(
+            k=shape.k, seed=0, featuresCol=VECTOR, predictionCol="cluster", distanceMeasure=distance
+        ).fit(_rows(spark, shape.centres))
+    if isinstance(shape, Tree):
+        return _bisecting(shape, spark, distance, folder)
+    assert isinstance(shape, Gaussians)  # noqa: S101 - there are three
+    return _mixture(shape, spark, folder)
+
+
+def _rows(spark: SparkSession, points: Floats) -> DataFrame:
+    schema = StructType([StructField(VECTOR, VectorUDT())])
+    return spark.createDataFrame([(Vectors.dense(p.tolist()),) for p in points], schema).coalesce(1)
+
+
+def _bisecting(tree: Tree, spark: SparkSession, distance: str, folder: str) -> BisectingKMeansModel:
+    inner = set(tree.inner)
+    # As MLlib numbers them: leaves by their label, inner nodes downwards from the root, which is -1.
+    numbers = {node: i for i, node in enumerate(tree.leaves)}
+    numbers |= {node: -1 - i for i, node in enumerate(tree.inner)}
+    rows = [
+        (
+            number,
+            0,
+            OldVectors.dense(tree.centres[node].tolist()),
+            float(np.linalg.norm(tree.centres[node])),
+            0.0,
+            0.0,
+            [numbers[int(child)] for child in tree.children[node]] if node in inner else [],
+        )
+        for node, number in numbers.items()
+    ]
+    # Directions that differ, so that both distances can tell the rows apart.
+    angles = np.linspace(0.1, 1.4, tree.k)
+    spread = np.ones((tree.k, max(2, tree.centres.shape[1])))
+    spread[:, 0], spread[:, 1] = 10 * np.cos(angles), 10 * np.sin(angles)
+    template = BisectingKMeans(
+        k=tree.k, seed=0, featuresCol=VECTOR, predictionCol="cluster", distanceMeasure=distance
+    ).fit(_rows(spark, spread))
+    template.write().overwrite().save(folder)
+    _replace(spark, f"{folder}/data/data", rows)
+    return BisectingKMeansModel.load(folder)
+
+
+def _mixture(shape: Gaussians, spark: SparkSession, folder: str) -> GaussianMixtureModel:
+    d = shape.means.shape[1]
+    row = (
+        [float(w) for w in shape.weights],
+        [OldVectors.dense(mean.tolist()) for mean in shape.means],
+        [DenseMatrix(d, d, covariance.ravel(order="F").tolist()) for covariance in shape.covariances],
+    )
+    points = np.arange(2.0 * shape.k)[:, None] + np.eye(2 * shape.k, d)
+    template = GaussianMixture(
+        k=shape.k,
+        seed=0,
+        maxIter=1,
+        featuresCol=VECTOR,
+        predictionCol="cluster",
+        probabilityCol="probability",
+    ).fit(_rows(spark, points))
+    template.write().overwrite().save(folder)
+    _replace(spark, f"{folder}/data", [row])
+    return GaussianMixtureModel.load(folder)
+
+
+def _replace(spark: SparkSession, path: str, rows: Sequence[tuple[object, ...]]) -> None:
+    """Other rows in the schema that stands there."""
+    schema = spark.read.parquet(path).schema
+    spark.createDataFrame(rows, schema).coalesce(1).write.mode("overwrite").parquet(path)

@@ -1,0 +1,271 @@
+"""Clusterings as plain numbers: what a block of customers needs to be labelled or to improve them.
+
+A shape labels points, adds up figures of points (in any order, in any number of parts), and gives the
+next, better shape from the sums. So one pass over the customers serves any number of shapes at once,
+and the very same code fits a sample on the driver.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import logsumexp
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+#: MLlib adds this to the density of each component; a point far from all of them is in none.
+_MLLIB_EPSILON = float(np.finfo(float).eps)
+#: Least variance of a component, as a share of the mean variance of the data: without it the likelihood
+#: of a component that shrinks to a plane is infinite.
+_VARIANCE_FLOOR = 1e-6
+
+
+class Shape(Protocol):
+    """What kmeans, bisecting and mixture have in common."""
+
+    @property
+    def k(self) -> int:
+        """Clusters."""
+
+    def labels(self, points: Floats) -> Ints:
+        """Cluster of each row, from 0."""
+
+    def figures(self, points: Floats, weights: Floats) -> Floats:
+        """Figures that add up over rows; the first is the loss (lower is better)."""
+
+    def improved(self, figures: Floats) -> Shape:
+        """The next shape from the summed figures of all rows."""
+
+
+def directions(points: Floats) -> Floats:
+    """Rows of length 1: on them squared Euclidean distance is twice the cosine distance."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(points / np.linalg.norm(points, axis=1, keepdims=True))
+
+
+@dataclass(frozen=True)
+class Centres:
+    """KMeans: the nearest centre. `unit`: centres have length 1, and points are brought to it."""
+
+    centres: Floats
+    unit: bool = False
+
+    @property
+    def k(self) -> int:
+        """Clusters."""
+        return len(self.centres)
+
+    def distances(self, points: Floats) -> Floats:
+        """Squared distance of each row to each centre, up to ‖x‖²."""
+        return np.asarray((self.centres**2).sum(axis=1) - 2 * points @ self.centres.T)
+
+    def labels(self, points: Floats) -> Ints:
+        """The nearest centre; ties go to the first."""
+        nearest: Ints = np.argmin(self.distances(directions(points) if self.unit else points), axis=1)
+        return nearest
+
+    def figures(self, points: Floats, weights: Floats) -> Floats:
+        """Cost, then per cluster its weight, then its sum of points."""
+        points = directions(points) if self.unit else points
+        apart = self.distances(points)
+        own = np.argmin(apart, axis=1)
+        nearest = apart[np.arange(len(points)), own] + np.einsum("ij,ij->i", points, points)
+        sums = [np.bincount(own, weights=weights * column, minlength=self.k) for column in points.T]
+        return np.concatenate(
+            [[nearest @ weights], np.bincount(own, weights=weights, minlength=self.k), *sums]
+        )
+
+    def improved(self, figures: Floats) -> Centres:
+        """Centres at the means; a cluster without points stays where it is."""
+        sizes, sums = figures[1 : 1 + self.k], figures[1 + self.k :].reshape(-1, self.k).T
+        means = np.where(sizes[:, None] > 0, sums / np.maximum(sizes, 1e-300)[:, None], self.centres)
+        return replace(self, centres=directions(means) if self.unit else means)
+
+
+@dataclass(frozen=True)
+class Tree:
+    """BisectingKMeans: from the root to the nearer child, down to a leaf.
+
+    `centres`: one row for each node, the root first. `children`: (left, right), or (-1, -1) for a leaf.
+    `splits`: the inner nodes in the order in which they were split, so that the first k - 1 of them are
+    the tree with k leaves. `leaves` of the cut that is meant; the whole tree unless cut.
+    """
+
+    centres: Floats
+    children: Ints
+    splits: tuple[int, ...]
+    k: int
+    unit: bool = False
+
+    def cut(self, k: int) -> Tree:
+        """The tree with k leaves (fewer when it does not have so many)."""
+        return replace(self, k=min(k, len(self.splits) + 1))
+
+    @property
+    def inner(self) -> tuple[int, ...]:
+        """Nodes that are split in this cut."""
+        return self.splits[: self.k - 1]
+
+    @cached_property
+    def leaves(self) -> tuple[int, ...]:
+        """Leaves of this cut from left to right: a leaf's place is its label, as in MLlib."""
+        inner, result, stack = set(self.inner), [], [0]
+        while stack:
+            node = stack.pop()
+            if node in inner:
+                stack += [int(self.children[node, 1]), int(self.children[node, 0])]
+            else:
+                result.append(node)
+        return tuple(result)
+
+    def nodes_of(self, points: Floats) -> Ints:
+        """Leaf node of each row."""
+        points = directions(points) if self.unit else points
+        at = np.zeros(len(points), dtype=np.int64)
+        for node in self.inner:
+            here = np.flatnonzero(at == node)
+            pair = self.children[node]
+            at[here] = pair[np.argmin(Centres(self.centres[pair]).distances(points[here]), axis=1)]
+        return at
+
+    def labels(self, points: Floats) -> Ints:
+        """Place of each row's leaf, from left to right."""
+        places = np.zeros(len(self.centres), dtype=np.int64)
+        places[list(self.leaves)] = np.arange(len(self.leaves))
+        return places[self.nodes_of(points)]
+
+    def figures(self, points: Floats, weights: Floats) -> Floats:
+        """Cost of the leaves, then per node the weight and the sum of points of the leaf's rows."""
+        at = self.nodes_of(points)
+        points = directions(points) if self.unit else points
+        nodes = len(self.centres)
+        apart = points - self.centres[at]
+        sums = [np.bincount(at, weights=weights * column, minlength=nodes) for column in points.T]
+        return np.concatenate(
+            [
+                [np.einsum("ij,ij->i", apart, apart) @ weights],
+                np.bincount(at, weights=weights, minlength=nodes),
+                *sums,
+            ]
+        )
+
+    def improved(self, figures: Floats) -> Tree:
+        """Every node at the mean of the rows below it; a node without rows stays where it is."""
+        nodes = len(self.centres)
+        sizes, sums = figures[1 : 1 + nodes].copy(), figures[1 + nodes :].reshape(-1, nodes).T.copy()
+        for node in reversed(self.inner):
+            sizes[node] = sizes[self.children[node]].sum()
+            sums[node] = sums[self.children[node]].sum(axis=0)
+        means = np.where(sizes[:, None] > 0, sums / np.maximum(sizes, 1e-300)[:, None], self.centres)
+        return replace(self, centres=directions(means) if self.unit else means)
+
+
+@dataclass(frozen=True)
+class Gaussians:
+    """GaussianMixture with full covariances.
+
+    Points are expanded to (1, x, xxᵀ) around `origin`: both steps of EM are then one matrix product.
+    `floor`: the least variance, in units of the data.
+    """
+
+    weights: Floats
+    means: Floats
+    covariances: Floats
+    origin: Floats
+    floor: float
+
+    @property
+    def k(self) -> int:
+        """Components."""
+        return len(self.weights)
+
+    @property
+    def collapsed(self) -> int:
+        """Components whose covariance is singular, but for the floor."""
+        smallest = np.linalg.eigvalsh(self.covariances)[:, 0]
+        return int((smallest < 4 * self.floor).sum())
+
+    def expanded(self, points: Floats) -> Floats:
+        """(1, x, products of x) of each row, x around the origin."""
+        x = points - self.origin
+        first, second = np.triu_indices(x.shape[1])
+        return np.hstack([np.ones((len(x), 1)), x, x[:, first] * x[:, second]])
+
+    @cached_property
+    def _coefficients(self) -> Floats:
+        """Log of weight times density as a linear form of the expanded point, one column per component."""
+        d = len(self.origin)
+        first, second = np.triu_indices(d)
+        precisions = np.linalg.inv(self.covariances)
+        means = self.means - self.origin
+        linear = np.einsum("kij,kj->ki", precisions, means)
+        determinants = np.linalg.slogdet(self.covariances)[1]
+        with np.errstate(divide="ignore"):
+            constant = np.log(self.weights) - 0.5 * (
+                d * np.log(2 * np.pi) + determinants + np.einsum("ki,ki->k", linear, means)
+            )
+        quadratic = -precisions[:, first, second] * np.where(first == second, 0.5, 1.0)
+        return np.vstack([constant, linear.T, quadratic.T])
+
+    def log_densities(self, points: Floats) -> Floats:
+        """Log of weight times density, one column per component."""
+        return np.asarray(self.expanded(points) @ self._coefficients)
+
+    def labels(self, points: Floats) -> Ints:
+        """The most probable component, as MLlib finds it."""
+        likeliest: Ints = np.argmax(np.exp(self.log_densities(points)) + _MLLIB_EPSILON, axis=1)
+        return likeliest
+
+    def figures(self, points: Floats, weights: Floats) -> Floats:
+        """Negative log-likelihood, then per component the weighted sums of the expanded points."""
+        return self.figures_of_expanded(self.expanded(points), weights)
+
+    def figures_of_expanded(self, expanded: Floats, weights: Floats) -> Floats:
+        """`figures` of points that are expanded already."""
+        logs = expanded @ self._coefficients
+        total = logsumexp(logs, axis=1)
+        share = np.exp(logs - total[:, None]) * weights[:, None]
+        return np.concatenate([[-(total @ weights)], (share.T @ expanded).ravel()])
+
+    def improved(self, figures: Floats) -> Gaussians:
+        """The M-step. A component that has lost its points keeps its place, without weight."""
+        d = len(self.origin)
+        sums = figures[1:].reshape(self.k, -1)
+        sizes = sums[:, 0]
+        filled = sizes > 1e-9 * sizes.sum()
+        safe = np.where(filled, sizes, 1.0)[:, None]
+        centred = sums[:, 1 : 1 + d] / safe
+        first, second = np.triu_indices(d)
+        covariances = np.empty((self.k, d, d))
+        covariances[:, first, second] = covariances[:, second, first] = sums[:, 1 + d :] / safe
+        covariances -= np.einsum("ki,kj->kij", centred, centred)
+        covariances += self.floor * np.eye(d)
+        return replace(
+            self,
+            weights=np.where(filled, sizes, 0.0) / sizes[filled].sum(),
+            means=np.where(filled[:, None], centred + self.origin, self.means),
+            covariances=np.where(filled[:, None, None], covariances, self.covariances),
+        )
+
+    @classmethod
+    def of(cls, points: Floats, weights: Floats, labels: Ints, k: int) -> Gaussians:
+        """The components of a hard clustering."""
+        total = weights.sum()
+        origin = weights @ points / total
+        variance = float(weights @ ((points - origin) ** 2).sum(axis=1) / total / points.shape[1])
+        d = points.shape[1]
+        empty = cls(
+            np.full(k, 1 / k),
+            np.tile(origin, (k, 1)),
+            np.tile(np.eye(d) * max(variance, 1e-12), (k, 1, 1)),
+            origin,
+            _VARIANCE_FLOOR * max(variance, 1e-12),
+        )
+        share = np.zeros((len(points), k))
+        share[np.arange(len(points)), labels] = weights
+        return empty.improved(np.concatenate([[0.0], (share.T @ empty.expanded(points)).ravel()]))

@@ -1,0 +1,176 @@
+"""Customers in blocks: numbers by the thousand, so that one pass serves any number of candidates.
+
+A block has the same rows whatever the batches of Arrow, and partitions keep their order: with vectors
+in canonical layout every figure has the same bits in each run.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyspark.ml.functions import vector_to_array
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from spark_seg.preparation import VECTOR
+from spark_seg.session import keep, release
+
+Array = NDArray[np.float64]
+_ROWS = 4096
+_BLOCK = pa.schema([("points", pa.binary()), ("draws", pa.binary()), ("labels", pa.binary())])
+_BLOCK_DDL = "points binary, draws binary, labels binary"
+_CORESET = pa.schema([("points", pa.binary()), ("weights", pa.binary()), ("draws", pa.binary())])
+_CORESET_DDL = "points binary, weights binary, draws binary"
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some customers. `points`: rows × features. `draws`: uniform in [0, 1), from the key. `labels`:
+    rows × stored clusterings."""
+
+    points: Array
+    draws: Array
+    labels: NDArray[np.int64]
+
+
+class Accumulator:
+    """Figures that add up over blocks."""
+
+    def __init__(self, total: int, update: Callable[[Array, Block], None]) -> None:
+        self.figures = np.zeros(total)
+        self._update = update
+
+    def add(self, block: Block) -> None:
+        """Add the figures of one block."""
+        self._update(self.figures, block)
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """All customers. `pivot`: the first of them, as a point near the data."""
+
+    frame: DataFrame
+    rows: int
+    pivot: Array
+
+    @property
+    def dimensions(self) -> int:
+        """Features."""
+        return len(self.pivot)
+
+    def totals(self, kernel: Callable[[], Accumulator]) -> Array:
+        """Sum an accumulator's figures over all partitions, correctly rounded, so in any order."""
+        dimensions = self.dimensions
+
+        def partition(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            accumulator = kernel()
+            for block in _unpacked(batches, dimensions):
+                accumulator.add(block)
+            figures = pa.array([accumulator.figures.tolist()], type=pa.list_(pa.float64()))
+            yield pa.RecordBatch.from_arrays([figures], names=["figures"])
+
+        parts = self.frame.mapInArrow(partition, "figures array<double>").collect()
+        return np.array([math.fsum(column) for column in zip(*(row[0] for row in parts), strict=True)])
+
+    def coreset(self, size: int) -> tuple[Array, Array]:
+        """Points and weights of about `size` customers that stand for all of them; all when they are few.
+
+        Lightweight coresets (Bachem, Lucic and Krause 2018): half of the chances are uniform, half go
+        with the squared distance to the mean, so rare and far customers are not missed. Who is drawn
+        follows from the key alone.
+        """
+        rows, dimensions, pivot = self.rows, self.dimensions, self.pivot
+        mean, spread = pivot, 0.0
+        if rows > size:
+
+            def moments(figures: Array, block: Block) -> None:
+                x = block.points - pivot
+                figures[:-1] += x.sum(axis=0)
+                figures[-1] += float(np.einsum("ij,ij->", x, x))
+
+            sums = self.totals(lambda: Accumulator(dimensions + 1, moments))
+            shift = sums[:-1] / rows
+            mean, spread = pivot + shift, float(sums[-1] - rows * shift @ shift)
+
+        def partition(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            for block in _unpacked(batches, dimensions):
+                chance = np.ones(len(block.points))
+                if rows > size:
+                    x = block.points - mean
+                    far = np.einsum("ij,ij->i", x, x) / max(spread, 1e-300)
+                    chance = np.minimum(1.0, size * (0.5 / rows + 0.5 * far))
+                drawn = block.draws < chance
+                values = (block.points[drawn], 1 / chance[drawn], block.draws[drawn])
+                yield pa.RecordBatch.from_arrays(
+                    [pa.array([v.tobytes()], type=pa.binary()) for v in values], schema=_CORESET
+                )
+
+        parts = self.frame.mapInArrow(partition, _CORESET_DDL).collect()
+        points = np.frombuffer(b"".join(row["points"] for row in parts)).reshape(-1, dimensions)
+        weights = np.frombuffer(b"".join(row["weights"] for row in parts))
+        draws = np.frombuffer(b"".join(row["draws"] for row in parts))
+        order = np.lexsort([*points.T, draws])
+        return points[order], weights[order]
+
+    def release(self) -> None:
+        """Let go of the kept blocks."""
+        release(self.frame)
+
+
+def pack(frame: DataFrame, labels: list[Column], rows: int, seed: int) -> Blocks:
+    """`customer_id` and `vector` (in canonical layout) with any number of stored labels, in blocks, kept."""
+    # 53 bits of the hash: a double in [0, 1) that follows from the key and the seed.
+    draw = F.shiftrightunsigned(F.xxhash64("customer_id", F.lit(seed)), 11).cast("double") / F.lit(2.0**53)
+    columns = frame.select(
+        vector_to_array(F.col(VECTOR)).alias("point"),
+        draw.alias("draw"),
+        F.array(*(label.cast("long") for label in labels)).cast("array<long>").alias("labels"),
+    )
+    row = frame.select(vector_to_array(F.col(VECTOR))).first()
+    pivot = np.array(row[0] if row is not None else [], dtype=np.float64)
+    return Blocks(keep(columns.mapInArrow(_packed, _BLOCK_DDL)), rows, pivot)
+
+
+def _packed(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    waiting: list[pa.RecordBatch] = []
+    held = 0
+    for batch in batches:
+        waiting.append(batch)
+        held += batch.num_rows
+        if held < _ROWS:
+            continue
+        table = pa.Table.from_batches(waiting).combine_chunks()
+        full = held - held % _ROWS
+        for start in range(0, full, _ROWS):
+            yield _block(table.slice(start, _ROWS))
+        rest = table.slice(full)
+        waiting, held = rest.to_batches(), rest.num_rows
+    if held:
+        yield _block(pa.Table.from_batches(waiting))
+
+
+def _block(rows: pa.Table) -> pa.RecordBatch:
+    whole = rows.combine_chunks().to_batches()[0]
+    points = np.asarray(whole.column("point").flatten(), dtype=np.float64)
+    labels = np.asarray(whole.column("labels").flatten(), dtype=np.int64)
+    draws = np.asarray(whole.column("draw"), dtype=np.float64)
+    return pa.RecordBatch.from_arrays(
+        [pa.array([v.tobytes()], type=pa.binary()) for v in (points, draws, labels)], schema=_BLOCK
+    )
+
+
+def _unpacked(batches: Iterator[pa.RecordBatch], dimensions: int) -> Iterator[Block]:
+    for batch in batches:
+        columns = (batch.column(name) for name in ("points", "draws", "labels"))
+        for points, draws, labels in zip(*columns, strict=True):
+            uniform = np.frombuffer(draws.as_py())
+            yield Block(
+                np.frombuffer(points.as_py()).reshape(-1, dimensions),
+                uniform,
+                np.frombuffer(labels.as_py(), dtype=np.int64).reshape(len(uniform), -1),
+            )

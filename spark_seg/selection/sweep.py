@@ -1,0 +1,304 @@
+"""Every algorithm and every k, compared on all customers.
+
+`coreset`: candidates are fitted on a weighted sample, the best restart of each is refined by passes
+over all customers that serve all candidates at once, and two more passes measure them. `exact`: MLlib
+fits each candidate on all customers; the reference, and dear.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field, replace
+
+import numpy as np
+from pyspark import inheritable_thread_target
+from pyspark.ml.clustering import GaussianMixtureModel
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from spark_seg.clustering import (
+    Centres,
+    Fit,
+    Gaussians,
+    Model,
+    Shape,
+    Tree,
+    best_fit,
+    directions,
+    mixture_parameters,
+    mllib_model,
+    screen_bisecting,
+    screen_kmeans,
+    screen_mixture,
+)
+from spark_seg.config import Settings
+from spark_seg.selection.blocks import Accumulator, Array, Block, Blocks, pack
+from spark_seg.selection.candidate import Candidate
+from spark_seg.selection.indices import Indices, Labeller, measure
+
+#: The standard RFM grid, measured like a candidate, never chosen.
+BASELINE = "rfm_grid"
+#: A refined candidate has converged when a pass gains less than this share of its loss.
+_GAIN = 1e-4
+
+#: (algorithm, k)
+Pair = tuple[str, int]
+#: Called as on_fit(done, total).
+OnFit = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Candidates with their figures, and what was fitted for them. `coreset`: its customers."""
+
+    candidates: list[Candidate]
+    distance: str
+    fits: dict[Pair, Fit] = field(default_factory=dict)
+    shapes: dict[Pair, Shape] = field(default_factory=dict)
+    coreset: int = 0
+
+    def model(self, algorithm: str, k: int, frame: DataFrame, folder: str) -> Model:
+        """The candidate as MLlib model. `folder` may be written to, and may be overwritten afterwards."""
+        if (algorithm, k) in self.fits:
+            return self.fits[algorithm, k].model
+        return mllib_model(self.shapes[algorithm, k], frame.sparkSession, self.distance, folder)
+
+
+def sweep(
+    frame: DataFrame,
+    settings: Settings,
+    baseline: tuple[str, int] | None = None,
+    on_fit: OnFit = lambda done, total: None,
+) -> Sweep:
+    """Fit and measure every algorithm × k.
+
+    `frame`: `customer_id` and `vector`, in canonical layout and kept. `baseline`: a column of labels
+    and how many there are, measured beside the candidates. `on_fit(done, total)` reports progress.
+    """
+    rows = frame.count()
+    stored = [F.col(baseline[0])] if baseline is not None else []
+    blocks = pack(frame, stored, rows, settings.seed)
+    try:
+        points, weights = blocks.coreset(settings.selection.coreset_customers)
+        distinct = len(np.unique(points, axis=0))
+        grid = range(settings.selection.k_min, settings.selection.k_max + 1)
+        pairs: list[Pair] = [(a, k) for a in settings.clustering.algorithms for k in grid]
+        possible = [pair for pair in pairs if pair[1] <= distinct]
+        if not possible:
+            return Sweep([_impossible(pair, distinct) for pair in pairs], settings.clustering.distance)
+        if settings.selection.mode == "exact":
+            swept = _exact(frame, settings, possible, baseline, rows, on_fit)
+        else:
+            swept = _screened(blocks, points, weights, settings, possible, baseline, on_fit)
+    finally:
+        blocks.release()
+    found = {(c.algorithm, c.k): c for c in swept.candidates}
+    candidates = [found.get(pair, _impossible(pair, distinct)) for pair in pairs]
+    return replace(swept, candidates=candidates + [c for c in swept.candidates if c.algorithm == BASELINE])
+
+
+def _impossible(pair: Pair, distinct: int) -> Candidate:
+    return Candidate(*pair, reason=f"only {distinct} distinct customers, fewer than k")
+
+
+# ---------------------------------------------------------------- on a coreset, then on all
+
+
+def _screened(
+    blocks: Blocks,
+    points: Array,
+    weights: Array,
+    settings: Settings,
+    pairs: list[Pair],
+    baseline: tuple[str, int] | None,
+    on_fit: OnFit,
+) -> Sweep:
+    shapes, seeds = _screen(points, weights, settings, pairs, on_fit)
+    losses: dict[Pair, float] = {}
+    if len(points) < blocks.rows:
+        shapes = _refine(blocks, shapes, settings.selection.refine_passes)
+    mixtures = [pair for pair, shape in shapes.items() if isinstance(shape, Gaussians)]
+    if mixtures:
+        losses = dict(zip(mixtures, _figures(blocks, [shapes[p] for p in mixtures]), strict=True))
+    labellers = [_labeller(shape) for shape in shapes.values()]
+    ks = [k for _, k in shapes]
+    if baseline is not None:
+        labellers.append(lambda block: block.labels[:, 0])
+        ks.append(baseline[1])
+    figures = measure(blocks, labellers, ks, settings.clustering.distance)
+    restarts = settings.clustering.restarts
+    candidates = []
+    for (pair, shape), indices in zip(shapes.items(), figures, strict=False):
+        candidate = Candidate(*pair, seed=seeds[pair], restarts=restarts[pair[0]])  # type: ignore[index]
+        if isinstance(shape, Gaussians):
+            candidate = replace(
+                candidate,
+                bic=_bic(pair[1], blocks.dimensions, blocks.rows, losses[pair]),
+                collapsed=shape.collapsed,
+            )
+        candidates.append(replace(candidate, **asdict(indices)))
+    if baseline is not None:
+        candidates.append(_baseline(baseline[1], figures[-1]))
+    return Sweep(candidates, settings.clustering.distance, shapes=shapes, coreset=len(points))
+
+
+def _labeller(shape: Shape) -> Labeller:
+    return lambda block: shape.labels(block.points)
+
+
+def _screen(
+    points: Array, weights: Array, settings: Settings, pairs: list[Pair], on_fit: OnFit
+) -> tuple[dict[Pair, Shape], dict[Pair, int]]:
+    """The best restart of every candidate on the coreset, and its seed."""
+    how, unit = settings.clustering, settings.clustering.distance == "cosine"
+    points = directions(points) if unit else points
+    shapes: dict[Pair, Shape] = {}
+    seeds: dict[Pair, int] = {}
+    starts: dict[tuple[int, int], Centres] = {}
+
+    def kmeans(k: int, seed: int) -> tuple[Centres, float]:
+        shape, loss = screen_kmeans(points, weights, k, seed, how.max_iterations["kmeans"], unit)
+        starts[k, seed] = shape
+        return shape, loss
+
+    tree: Tree | None = None
+    for done, (algorithm, k) in enumerate(pairs, start=1):
+        tries = range(settings.seed, settings.seed + how.restarts[algorithm])  # type: ignore[index]
+        shape: Shape
+        if algorithm == "bisecting":
+            # The tree for the largest k holds those for all smaller ones.
+            tree = tree or screen_bisecting(
+                points,
+                weights,
+                max(k for a, k in pairs if a == algorithm),
+                settings.seed,
+                len(tries),
+                how.max_iterations["bisecting"],
+                unit,
+            )
+            shape, seed = tree.cut(k), settings.seed
+        else:
+            fits: list[tuple[Shape, float]] = []
+            for seed in tries:
+                if algorithm == "kmeans":
+                    fits.append(kmeans(k, seed))
+                else:
+                    start = starts.get((k, seed)) or kmeans(k, seed)[0]
+                    fits.append(screen_mixture(points, weights, start, how.max_iterations["mixture"]))
+            best = min(range(len(fits)), key=lambda i: fits[i][1])
+            shape, seed = fits[best][0], tries[best]
+        shapes[algorithm, k], seeds[algorithm, k] = shape, seed
+        on_fit(done, len(pairs))
+    return shapes, seeds
+
+
+def _refine(blocks: Blocks, shapes: dict[Pair, Shape], passes: int) -> dict[Pair, Shape]:
+    """Each pass over all customers improves every candidate that still gains by it."""
+    refined = dict(shapes)
+    # All cuts of the tree are refined as one.
+    whole = max((pair for pair in shapes if pair[0] == "bisecting"), key=lambda p: p[1], default=None)
+    active = {p: s for p, s in shapes.items() if p[0] != "bisecting" or p == whole}
+    losses: dict[Pair, float] = {}
+    for _ in range(passes):
+        if not active:
+            break
+        totals = _sums(blocks, list(active.values()))
+        after = {}
+        for (pair, shape), figures in zip(active.items(), totals, strict=True):
+            if not figures[0] < losses.get(pair, math.inf) - _GAIN * abs(figures[0]):
+                continue
+            losses[pair] = float(figures[0])
+            refined[pair] = after[pair] = shape.improved(figures)
+        active = after
+    if whole is not None:
+        tree = refined[whole]
+        assert isinstance(tree, Tree)  # noqa: S101 - it was one
+        refined |= {(a, k): tree.cut(k) for a, k in shapes if a == "bisecting"}
+    return refined
+
+
+def _sums(blocks: Blocks, shapes: list[Shape]) -> list[Array]:
+    """Figures of each shape over all customers, in one pass."""
+    lengths = [len(shape.figures(blocks.pivot[None], np.ones(1))) for shape in shapes]
+    ends = np.cumsum(lengths)
+
+    def update(figures: Array, block: Block) -> None:
+        ones = np.ones(len(block.points))
+        for shape, end, length in zip(shapes, ends, lengths, strict=True):
+            figures[end - length : end] += shape.figures(block.points, ones)
+
+    return np.split(blocks.totals(lambda: Accumulator(int(ends[-1]), update)), ends[:-1])
+
+
+def _figures(blocks: Blocks, shapes: list[Shape]) -> list[float]:
+    return [float(figures[0]) for figures in _sums(blocks, shapes)]
+
+
+# ---------------------------------------------------------------- MLlib for each
+
+
+def _exact(
+    frame: DataFrame,
+    settings: Settings,
+    pairs: list[Pair],
+    baseline: tuple[str, int] | None,
+    rows: int,
+    on_fit: OnFit,
+) -> Sweep:
+    done = 0
+
+    @inheritable_thread_target(frame.sparkSession)
+    def fit(pair: Pair) -> Fit:
+        nonlocal done
+        result = best_fit(pair[0], frame, pair[1], settings.seed, settings.clustering)
+        done += 1
+        on_fit(done, len(pairs))
+        return result
+
+    with ThreadPoolExecutor(settings.clustering.parallel_fits) as pool:
+        fits = dict(zip(pairs, pool.map(fit, pairs), strict=True))
+    labelled, labels = _predicted(frame, fits, baseline)
+    ks = [k for _, k in fits] + ([baseline[1]] if baseline is not None else [])
+    blocks = pack(labelled, labels, rows, settings.seed)
+    try:
+        figures = measure(blocks, [_stored(i) for i in range(len(ks))], ks, settings.clustering.distance)
+    finally:
+        blocks.release()
+    candidates = []
+    for (pair, result), indices in zip(fits.items(), figures, strict=False):
+        bic = _bic(pair[1], blocks.dimensions, rows, result.loss) if result.algorithm == "mixture" else None
+        candidate = Candidate(*pair, seed=result.seed, restarts=result.restarts, bic=bic)
+        candidates.append(replace(candidate, **asdict(indices)))
+    if baseline is not None:
+        candidates.append(_baseline(baseline[1], figures[-1]))
+    return Sweep(candidates, settings.clustering.distance, fits=fits)
+
+
+def _stored(place: int) -> Labeller:
+    return lambda block: block.labels[:, place]
+
+
+def _predicted(
+    frame: DataFrame, fits: dict[Pair, Fit], baseline: tuple[str, int] | None
+) -> tuple[DataFrame, list[Column]]:
+    columns = []
+    for i, fit in enumerate(fits.values()):
+        model = fit.model.copy()
+        model.setPredictionCol(f"label_{i}")
+        if isinstance(model, GaussianMixtureModel):
+            model.setProbabilityCol(f"probability_{i}")
+        frame = model.transform(frame)
+        columns.append(F.col(f"label_{i}"))
+    if baseline is not None:
+        columns.append(F.col(baseline[0]))
+    return frame, columns
+
+
+def _bic(k: int, dimensions: int, rows: int, loss: float) -> float:
+    return mixture_parameters(k, dimensions) * math.log(rows) + 2 * loss
+
+
+def _baseline(k: int, figures: Indices) -> Candidate:
+    return replace(Candidate(BASELINE, k, reason="baseline"), **asdict(figures))
