@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticKnownError
 
 from spark_seg.config.expressions import IDENTIFIER, checked_sql
 
@@ -56,14 +57,22 @@ def _expression(value: str) -> str:
     return value
 
 
+def _no_boolean(value: Any) -> Any:
+    if isinstance(value, bool):  # pydantic takes true for 1
+        raise PydanticKnownError("float_type")
+    return value
+
+
 Expression = Annotated[str, AfterValidator(_expression)]
 Identifier = Annotated[str, AfterValidator(identifier)]
 PathText = Annotated[str, AfterValidator(_path)]
 TableName = Annotated[str, AfterValidator(_table_name)]
 SchemaName = Annotated[str, AfterValidator(_schema_name)]
 TimeZone = Annotated[str, AfterValidator(_time_zone)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Days = Annotated[int, Field(ge=1, le=36_500)]
+#: Stands last in the type of every number: limits that come after it would not reach the JSON Schema.
+NUMERIC = BeforeValidator(_no_boolean)
+Share = Annotated[float, Field(ge=0, le=1), NUMERIC]
+Days = Annotated[int, Field(ge=1, le=36_500), NUMERIC]
 
 
 class Model(BaseModel):

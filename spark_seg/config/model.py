@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from spark_seg.config.fields import Days, Identifier, Model, PathText, SchemaName, Share, TimeZone
+from spark_seg.config.fields import NUMERIC, Days, Identifier, Model, PathText, SchemaName, Share, TimeZone
 from spark_seg.config.mapping import SourcesSettings
 from spark_seg.errors import suggestion
 
@@ -62,7 +62,7 @@ class CleaningSettings(Model):
 class EngagementSettings(Model):
     """What events count for."""
 
-    kinds: dict[Identifier, Annotated[float, Field(ge=0, le=1e6)]] = Field(
+    kinds: dict[Identifier, Annotated[float, Field(ge=0, le=1e6), NUMERIC]] = Field(
         default_factory=dict, description="event kind → weight in the engagement score (0: counted only)"
     )
     half_life_days: Days = Field(30, description="age at which an event's weight has halved, in days")
@@ -136,7 +136,7 @@ class FeatureSettings(Model):
 class PreparedFeature(Model):
     """How one feature enters the clustering."""
 
-    impute: Literal["median", "mean", "min", "max"] | float = Field(
+    impute: Literal["median", "mean", "min", "max"] | Annotated[float, NUMERIC] = Field(
         "median", description="what stands for a missing value: a statistic of the others, or a number"
     )
     cap: tuple[Share, Share] | None = Field(
@@ -166,13 +166,13 @@ class PreparationSettings(Model):
     scale: Literal["standard", "robust", "min_max", "none"] = Field(
         "standard", description="standard: by deviation; robust: by interquartile range; min_max: to 0..1"
     )
-    min_deviation: Annotated[float, Field(gt=0)] = Field(
+    min_deviation: Annotated[float, Field(gt=0), NUMERIC] = Field(
         1e-6, description="a prepared feature with a smaller standard deviation is dropped as constant"
     )
-    max_correlation: Annotated[float, Field(gt=0, le=1)] = Field(
+    max_correlation: Annotated[float, Field(gt=0, le=1), NUMERIC] = Field(
         0.95, description="of two features correlated beyond this, the one named later is dropped"
     )
-    pca_variance: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+    pca_variance: Annotated[float, Field(gt=0, lt=1), NUMERIC] | None = Field(
         None, description="share of variance that the kept principal components explain; null: no PCA"
     )
 
@@ -193,15 +193,15 @@ class ClusteringSettings(Model):
     distance: Literal["euclidean", "cosine"] = Field(
         "euclidean", description="geometry of kmeans and bisecting, and of every index"
     )
-    restarts: dict[Algorithm, Annotated[int, Field(ge=1, le=100)]] = Field(
+    restarts: dict[Algorithm, Annotated[int, Field(ge=1, le=100), NUMERIC]] = Field(
         default_factory=lambda: _per_algorithm(10, 3, 3),
         description="fits of one candidate from different seeds; the cheapest is kept",
     )
-    max_iterations: dict[Algorithm, Annotated[int, Field(ge=1, le=10_000)]] = Field(
+    max_iterations: dict[Algorithm, Annotated[int, Field(ge=1, le=10_000), NUMERIC]] = Field(
         default_factory=lambda: _per_algorithm(50, 10, 100),
         description="most iterations of one fit; bisecting: of each split, and it makes all of them",
     )
-    parallel_fits: Annotated[int, Field(ge=1, le=64)] = Field(
+    parallel_fits: Annotated[int, Field(ge=1, le=64), NUMERIC] = Field(
         2, description="fits submitted at a time; hides the latency of small jobs, changes no result"
     )
 
@@ -222,10 +222,12 @@ class ClusteringSettings(Model):
 class SelectionRules(Model):
     """Business rules: a candidate that breaks one is rejected, whatever its indices."""
 
-    min_segments: Annotated[int, Field(ge=2)] = Field(3, description="fewest segments worth having")
-    max_segments: Annotated[int, Field(ge=2)] = Field(12, description="most segments people can handle")
+    min_segments: Annotated[int, Field(ge=2), NUMERIC] = Field(3, description="fewest segments worth having")
+    max_segments: Annotated[int, Field(ge=2), NUMERIC] = Field(
+        12, description="most segments people can handle"
+    )
     min_segment_share: Share = Field(0.02, description="smallest segment, as a share of customers")
-    min_segment_customers: Annotated[int, Field(ge=1)] = Field(
+    min_segment_customers: Annotated[int, Field(ge=1), NUMERIC] = Field(
         10, description="smallest segment, in customers"
     )
     max_segment_share: Share = Field(0.6, description="largest segment, as a share of customers")
@@ -234,24 +236,24 @@ class SelectionRules(Model):
 class SelectionSettings(Model):
     """Which candidates are tried and how one is chosen."""
 
-    k_min: Annotated[int, Field(ge=2, le=100)] = Field(2, description="smallest k tried")
-    k_max: Annotated[int, Field(ge=2, le=100)] = Field(8, description="largest k tried")
+    k_min: Annotated[int, Field(ge=2, le=100), NUMERIC] = Field(2, description="smallest k tried")
+    k_max: Annotated[int, Field(ge=2, le=100), NUMERIC] = Field(8, description="largest k tried")
     mode: Literal["coreset", "exact"] = Field(
         "coreset",
         description="coreset: fit candidates on a weighted sample, refine and measure them on all customers; "
         "exact: MLlib fits each candidate on all customers (dear)",
     )
-    coreset_customers: Annotated[int, Field(ge=1000, le=1_000_000)] = Field(
+    coreset_customers: Annotated[int, Field(ge=1000, le=1_000_000), NUMERIC] = Field(
         20_000, description="customers in the sample; fewer customers are all taken"
     )
-    refine_passes: Annotated[int, Field(ge=0, le=100)] = Field(
+    refine_passes: Annotated[int, Field(ge=0, le=100), NUMERIC] = Field(
         3, description="most passes over all customers that improve the candidates of the sample"
     )
     rules: SelectionRules = Field(default_factory=SelectionRules)
     index: Literal["silhouette", "davies_bouldin", "calinski_harabasz"] = Field(
         "silhouette", description="index that decides among candidates that pass the rules"
     )
-    tolerance: Annotated[float, Field(ge=0, lt=1)] = Field(
+    tolerance: Annotated[float, Field(ge=0, lt=1), NUMERIC] = Field(
         0.02, description="relative distance from the best index within which the smallest k wins"
     )
 
@@ -289,7 +291,7 @@ class SegmentSettings(Model):
     archetypes: tuple[Archetype, ...] = Field(
         min_length=1, description="names to give; conf/archetypes.yaml unless set"
     )
-    max_name_difference: Annotated[float, Field(gt=0, le=2)] = Field(
+    max_name_difference: Annotated[float, Field(gt=0, le=2), NUMERIC] = Field(
         0.6,
         description="largest difference in any feature of a signature (positions run from -1 to 1) at which "
         "a segment still gets the archetype's name",
@@ -334,7 +336,7 @@ class Settings(Model):
     """The whole configuration, resolved and checked."""
 
     pipeline: Identifier = Field(description="name of this segmentation; several may share one place")
-    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = Field(42, description="of everything random")
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1), NUMERIC] = Field(42, description="of everything random")
     time_zone: TimeZone = Field(
         "UTC", description="business time zone: decides on which day an instant falls"
     )

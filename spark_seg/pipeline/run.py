@@ -27,7 +27,7 @@ from spark_seg.cleaning import (
 from spark_seg.config import Settings, config_digest
 from spark_seg.errors import InputError, NoAcceptableCandidate, SegmentationError
 from spark_seg.features import build_features, feature_names, feature_spec, score_rfm
-from spark_seg.pipeline.label import Labelled, label_customers, mapped_assignments
+from spark_seg.pipeline.label import Labelled, label_customers, load_model, mapped_assignments
 from spark_seg.pipeline.plan import Plan
 from spark_seg.pipeline.rows import candidate_row, profile_rows
 from spark_seg.preparation import VECTOR, canonical_layout, check_directions, fit_preparation
@@ -263,7 +263,7 @@ def _assign(plan: Plan, draft: _Draft, features: DataFrame) -> None:
     assert run is not None and run.model_path is not None  # noqa: S101 - make_plan found a trained model
     with draft.room("score") as said:
         customers = _eligible(plan, draft, features)
-        labelled = _labelled(draft, PipelineModel.load(run.model_path), customers)
+        labelled = _labelled(draft, load_model(run.model_path), customers)
         profiles = profile(labelled.frame, "cluster", feature_names(plan.settings.features))
         said.append(
             f"{int(draft.metrics['eligible']):,} customers with the model of {run.as_of} ({run.run_id})"

@@ -15,9 +15,8 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from spark_seg.errors import PublishConflict
-from spark_seg.publishing.store import Receipt, Store, is_conflict, table_properties
+from spark_seg.publishing.store import Receipt, Store, is_conflict
 from spark_seg.segments import Segment
-from spark_seg.sources import resolved
 from spark_seg.tables import ASSIGNMENTS, CANDIDATES, FEATURES, PROFILES, REJECTS, RUNS, SPARK_FAILURES
 
 _COMMITTED = "COMMITTED"
@@ -114,17 +113,13 @@ class Ledger:
             "receipts": [(r.table, r.version, r.rows) for r in record.receipts],
         }
         frame = self.store.spark.createDataFrame([tuple(row[name] for name in RUNS.columns)], RUNS.schema)
-        writer = (
-            frame.write.format("delta")
-            .mode("append")
-            .option("txnAppId", f"spark_seg:{record.pipeline}:{record.as_of.isoformat()}")
-            .option("txnVersion", record.revision)
-            .options(**table_properties(RUNS))
-        )
-        ref = self.store.ref(RUNS.name)
+        transaction = {
+            "txnAppId": f"spark_seg:{record.pipeline}:{record.as_of.isoformat()}",
+            "txnVersion": str(record.revision),
+        }
         for _ in range(_ATTEMPTS):
             try:
-                writer.saveAsTable(ref.table) if ref.table else writer.save(resolved(ref.path or ""))
+                self.store.append(frame, RUNS, transaction)
             except SPARK_FAILURES as error:
                 # Whoever was faster: the same run, another one, or one that does not concern this one at
                 # all and only created the table. The ledger tells which.

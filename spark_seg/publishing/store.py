@@ -6,11 +6,12 @@ stands in `runs`; readers therefore go through `current` (or the views named `cu
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 
 from pyspark.errors import AnalysisException
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, DataFrameWriter, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
@@ -130,26 +131,27 @@ class Store:
             return
         self._replace(staged.limit(0), PUBLISHED[table], as_of, run_id, new=False)
 
+    def append(self, rows: DataFrame, spec: Spec, options: Mapping[str, str]) -> None:
+        """One commit: `rows` beside those that are there. Creates the table when there is none."""
+        ref = self.ref(spec.name)
+        writer = _writer(rows, spec, options).mode("append")
+        writer.saveAsTable(ref.table) if ref.table else writer.save(resolved(ref.path or ""))
+
     def _replace(self, rows: DataFrame, spec: Spec, as_of: date, run_id: str, new: bool) -> None:
         """One commit: `rows` instead of all rows of the run."""
         ref = self.ref(spec.name)
         options = {"mergeSchema": "true", "userMetadata": f'{{"run_id": "{run_id}"}}'}
-        if ref.table is not None and not new:
+        if ref.table is None:
+            # Both values are made here: a date, and a hexadecimal digest.
+            condition = f"as_of = DATE'{as_of.isoformat()}' AND run_id = '{run_id}'"
+            writer = _writer(rows, spec, options).mode("overwrite").option("replaceWhere", condition)
+            writer.save(resolved(ref.path or ""))
+        elif new:
+            self.append(rows, spec, options)
+        else:
             # saveAsTable would replace the catalog's entry, which Spark 4.2 refuses for tables whose
             # partition columns do not come last.
             rows.writeTo(ref.table).options(**options).overwrite(_of_run(as_of, run_id))
-            return
-        writer = (
-            rows.write.format("delta")
-            .partitionBy(*spec.partition_by)
-            .options(**options, **table_properties(spec))
-        )
-        if ref.table is not None:
-            writer.mode("append").saveAsTable(ref.table)
-            return
-        # Both values are made here: a date, and a hexadecimal digest.
-        condition = f"as_of = DATE'{as_of.isoformat()}' AND run_id = '{run_id}'"
-        writer.mode("overwrite").option("replaceWhere", condition).save(resolved(ref.path or ""))
 
     def _check_types(self, spec: Spec, existing: DataFrame) -> None:
         kinds = {field.name: field.dataType for field in existing.schema}
@@ -174,6 +176,11 @@ class Store:
         if not count or keys != count:
             raise _unsound(spec, run_id, count, keys)
         return count
+
+
+def _writer(rows: DataFrame, spec: Spec, options: Mapping[str, str]) -> DataFrameWriter:
+    writer = rows.write.format("delta").partitionBy(*spec.partition_by)
+    return writer.options(**options, **table_properties(spec))
 
 
 def _of_run(as_of: date, run_id: str) -> Column:

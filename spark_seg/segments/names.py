@@ -28,6 +28,8 @@ def name_clusters(
     archetype is out of the question for a cluster that differs from it by more than `max_difference` in
     any feature of its signature; a cluster left without one gets a name that describes it.
     """
+    if not positions:
+        return {}
     clusters = sorted(positions)
     distances = np.array([[_distance(positions[c], a, max_difference) for a in archetypes] for c in clusters])
     rows, columns = linear_sum_assignment(distances)

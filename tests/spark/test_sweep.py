@@ -16,6 +16,8 @@ from pyspark.sql.types import StringType, StructField, StructType
 from sklearn.metrics import adjusted_rand_score
 
 from spark_seg.config import Settings
+from spark_seg.errors import InputError
+from spark_seg.pipeline.label import load_model
 from spark_seg.preparation import VECTOR, canonical_layout
 from spark_seg.selection import BASELINE, Candidate, Sweep, choose, pack, sweep
 
@@ -278,3 +280,8 @@ def test_the_weights_of_a_coreset_stand_for_all_customers(spark: SparkSession) -
     assert np.mean(estimates) == pytest.approx(truth, rel=0.03)
     assert np.std(estimates) < 0.06 * truth
     frame.unpersist()
+
+
+def test_a_saved_model_that_is_gone_gets_a_sentence(spark: SparkSession, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=f"model: must be readable at {tmp_path}/gone; got .*train_segments"):
+        load_model(f"{tmp_path}/gone")

@@ -87,6 +87,11 @@ BROKEN: dict[str, tuple[Candidate, str, Candidate]] = {
         "an index is undefined on this clustering",
         candidate(davies_bouldin=0.0),
     ),
+    "components_spread": (
+        candidate(algorithm="mixture", collapsed=1),
+        "1 of 4 components have shrunk to a plane: their likelihood says nothing",
+        candidate(algorithm="mixture", collapsed=0),
+    ),
 }
 
 

@@ -410,6 +410,48 @@ def test_each_mistake_gets_its_sentence(
     assert list(problems_of(minimal, write(tmp_path / "o.yaml", change))) == expected
 
 
+def _numbers(node: Any, at: tuple[str, ...] = ()) -> list[str]:
+    """Paths of all numbers of a configuration, those in lists and mappings too."""
+    if isinstance(node, dict):
+        return [path for key, part in node.items() for path in _numbers(part, (*at, key))]
+    if isinstance(node, list):
+        return [path for i, part in enumerate(node) for path in _numbers(part, (*at, str(i)))]
+    return [".".join(at)] if isinstance(node, (int, float)) and not isinstance(node, bool) else []
+
+
+def _with_true(node: Any, at: list[str]) -> Any:
+    if not at:
+        return True
+    if isinstance(node, list):
+        return [_with_true(part, at[1:]) if str(i) == at[0] else part for i, part in enumerate(node)]
+    return {**node, at[0]: _with_true(node[at[0]], at[1:])}
+
+
+DEFAULTS = yaml.safe_load(template()) | {
+    "features": {"engagement": {"kinds": {"visit": 1}}},
+    "preparation": {"pca_variance": 0.9, "features": {"monetary": {"cap": [0.1, 0.9], "impute": 0}}},
+}
+
+
+@pytest.mark.parametrize("path", sorted({*_numbers(yaml.safe_load(template())), *_numbers(DEFAULTS)}))
+def test_true_is_no_number(minimal: Path, tmp_path: Path, path: str) -> None:
+    tree = DEFAULTS if path in _numbers(DEFAULTS) else yaml.safe_load(template())
+    overlay = write(tmp_path / "o.yaml", yaml.safe_dump(_with_true(tree, path.split("."))))
+    (problem,) = problems_of(minimal, overlay)
+    assert re.fullmatch(rf"o.yaml: {path}: must be (.* or )?a number; got True", problem)
+
+
+def test_a_whole_number_or_a_text_of_digits_may_stand_for_a_number(minimal: Path) -> None:
+    loaded = load_settings(
+        [minimal],
+        ["cleaning.max_reject_share=1", "preparation.min_deviation=1e-6", "session.conf={spark.a: true}"],
+    )
+    assert loaded.cleaning.max_reject_share == 1.0
+    assert loaded.preparation.min_deviation == 1e-6
+    assert loaded.session.conf == {"spark.a": True}
+    assert problems_of(minimal, sets=("seed=true",)) == ("--set: seed: must be a number; got True",)
+
+
 @pytest.mark.parametrize("section", ["pipeline", "sources", "publishing"])
 def test_a_required_section_that_is_missing_is_named(tmp_path: Path, section: str) -> None:
     content = yaml.safe_load(REQUIRED)

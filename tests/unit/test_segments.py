@@ -238,6 +238,10 @@ def test_every_cluster_gets_one_name_and_no_name_is_given_twice(
     assert all(kind is None or kind.name == name for name, kind in named.values())
 
 
+def test_no_clusters_get_no_names() -> None:
+    assert name_clusters({}, ARCHETYPES, 0.6) == {}
+
+
 # ---------------------------------------------------------------- the RFM grid
 
 #: Worked by hand from the definition: rows are recency 5 to 1, columns are frequency 1 to 5.

@@ -1,0 +1,19 @@
+"""Delta tables, Parquet or CSV files → canonical `orders`, `events`, `customers`.
+
+Every table is pinned at the version found when it was opened.
+"""
+
+from spark_seg.sources.mapping import canonical_customers, canonical_events, canonical_orders
+from spark_seg.sources.opening import OpenedSources, OpenedTable, open_sources
+from spark_seg.sources.places import resolved, table_version
+
+__all__ = [
+    "OpenedSources",
+    "OpenedTable",
+    "canonical_customers",
+    "canonical_events",
+    "canonical_orders",
+    "open_sources",
+    "resolved",
+    "table_version",
+]

@@ -1,0 +1,172 @@
+"""Settings → source tables, opened at pinned versions, joined with their lookups, and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import DataType, FractionalType, NumericType, StringType
+
+from spark_seg.config import (
+    ColumnMapping,
+    CustomersSource,
+    EventsSource,
+    Lookup,
+    OrdersSource,
+    Settings,
+)
+from spark_seg.errors import InputError
+from spark_seg.sources.columns import AMOUNTS, IDS, NESTED, TIMES, missing_columns, wrong_type
+from spark_seg.sources.places import open_frame
+
+Source = OrdersSource | EventsSource | CustomersSource
+
+
+@dataclass(frozen=True)
+class OpenedTable:
+    """One source table: its rows at a pinned version, with the columns of its lookups."""
+
+    source: str
+    label: str
+    version: str
+    frame: DataFrame
+    columns: Mapping[str, ColumnMapping]
+    unmapped: tuple[str, ...]
+    lookups: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class OpenedSources:
+    """All source tables of a configuration, checked."""
+
+    orders: OpenedTable
+    events: tuple[OpenedTable, ...]
+    customers: OpenedTable | None
+
+    @property
+    def tables(self) -> tuple[OpenedTable, ...]:
+        """Every opened table, orders first."""
+        return (self.orders, *self.events, *((self.customers,) if self.customers else ()))
+
+    @property
+    def versions(self) -> list[tuple[str, str, str]]:
+        """(source, table, version) of everything that is read, lookups included."""
+        return [
+            (table.source, label, version)
+            for table in self.tables
+            for label, version in ((table.label, table.version), *table.lookups)
+        ]
+
+
+def open_sources(spark: SparkSession, settings: Settings) -> OpenedSources:
+    """Open and check every source table. Raises `InputError` with the problems of all tables at once."""
+    problems: list[str] = []
+
+    def opened(name: str, source: Source) -> OpenedTable | None:
+        found: list[str] = []
+        table = _open(spark, name, source, found)
+        problems.extend(found)
+        return table
+
+    orders = opened("orders", settings.sources.orders)
+    events = [opened(f"events.{i}", source) for i, source in enumerate(settings.sources.events)]
+    customers = (
+        opened("customers", settings.sources.customers) if settings.sources.customers is not None else None
+    )
+    if problems or orders is None:
+        raise InputError(problems, title="sources")
+    return OpenedSources(orders, tuple(table for table in events if table is not None), customers)
+
+
+def _open(spark: SparkSession, name: str, source: Source, problems: list[str]) -> OpenedTable | None:
+    where = f"sources.{name}"
+    base = open_frame(spark, where, source, problems)
+    joins = [open_frame(spark, f"{where}.lookups.{i}", ref, problems) for i, ref in enumerate(source.lookups)]
+    if base is None or any(join is None for join in joins):
+        return None
+    frame, version = base
+    own_columns = list(frame.columns)
+    if name == "orders" and frame.isEmpty():
+        problems.append(
+            f"{where}: {source.label} must have rows; got an empty table. "
+            "Check the job that fills it; nothing that was published before has been touched"
+        )
+    before = len(problems)
+    lookups, unjoined = [], set[str]()
+    for i, (ref, join) in enumerate(zip(source.lookups, joins, strict=True)):
+        assert join is not None  # noqa: S101 - looked at above
+        lookups.append((ref.label, join[1]))
+        joined = _joined(frame, source.label, f"{where}.lookups.{i}", ref, join[0], problems)
+        if joined is None:
+            unjoined |= {column.lower() for column in ref.columns}
+        else:
+            frame = joined
+    roles = IDS | TIMES | AMOUNTS if not isinstance(source, CustomersSource) else {"customer_id"}
+    for role, mapping in source.columns.items():
+        at = f"{where}.columns.{role}"
+        reads = {column for column in mapping.reads if column.lower() not in unjoined}
+        missing = missing_columns(at, source.label, sorted(reads), frame)
+        problems += missing
+        if not missing and reads == mapping.reads:
+            problems += wrong_type(at, role if role in roles else "", mapping, frame)
+    if len(problems) > before:
+        return None
+    mapped = {column.lower() for mapping in source.columns.values() for column in mapping.reads}
+    keys = {column.lower() for ref in source.lookups for column in ref.key}
+    unmapped = tuple(column for column in own_columns if column.lower() not in mapped | keys)
+    return OpenedTable(name, source.label, version, frame, source.columns, unmapped, tuple(lookups))
+
+
+def _joined(
+    frame: DataFrame, label: str, at: str, ref: Lookup, other: DataFrame, problems: list[str]
+) -> DataFrame | None:
+    """`frame` with the columns of a lookup, or None and its problems."""
+    found = missing_columns(at, ref.label, (*ref.key, *ref.columns), other)
+    found += missing_columns(at, label, ref.key, frame)
+    own = {column.lower() for column in frame.columns}
+    found += [
+        f"{at}: column '{column}' is already in {label}; leave it out of the lookup"
+        for column in ref.columns
+        if column.lower() in own
+    ]
+    if not found:
+        keys = {name: _comparable(other, frame, name) for name in ref.key}
+        found += [
+            f"{at}: key '{name}' must have one type on both sides; got {_kind(frame, name).simpleString()} "
+            f"in {label} and {_kind(other, name).simpleString()} in {ref.label}"
+            for name, key in keys.items()
+            if key is None
+        ]
+    if found:
+        problems += found
+        return None
+    other = other.select(*(key.alias(name) for name, key in keys.items() if key is not None), *ref.columns)
+    other = other.dropna(subset=list(ref.key))  # NULL matches nothing, so it may repeat
+    if not other.groupBy(*ref.key).count().where("count > 1").isEmpty():
+        problems.append(
+            f"{at}: {ref.label} must have one row for each {', '.join(ref.key)}; got several for some. "
+            "A lookup that repeats a key would multiply rows: use a table or view that is unique"
+        )
+        return None
+    return frame.join(other, on=list(ref.key), how="left")
+
+
+def _kind(frame: DataFrame, name: str) -> DataType:
+    return frame.select(name).schema[0].dataType
+
+
+def _comparable(other: DataFrame, frame: DataFrame, name: str) -> Column | None:
+    """Key of a lookup in the type of the source's key; None when they cannot be compared.
+
+    Text against numbers is common (CSV): Spark alone would stop at the first text that is no number.
+    """
+    theirs, ours = _kind(other, name), _kind(frame, name)
+    if theirs == ours or (isinstance(theirs, NumericType) and isinstance(ours, NumericType)):
+        return F.col(name)
+    if isinstance(ours, StringType) and not isinstance(theirs, (*NESTED, FractionalType)):
+        return F.col(name).cast(ours)
+    if isinstance(theirs, StringType) and not isinstance(ours, (*NESTED, FractionalType)):
+        return F.col(name).try_cast(ours)
+    return None

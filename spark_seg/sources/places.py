@@ -1,0 +1,91 @@
+"""Paths, catalog names and plain files → rows at a pinned version."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from spark_seg.config import TableRef
+from spark_seg.tables import SPARK_FAILURES
+
+
+def resolved(path: str) -> str:
+    """A relative path as an absolute one of this machine; everything else as it is."""
+    return path if "://" in path or path.startswith("/") else str(Path(path).absolute())
+
+
+def table_version(spark: SparkSession, ref: TableRef) -> int:
+    """Latest version of a Delta table. Raises Spark's error when there is none."""
+    # Parameter markers fail beside Delta's extension (Spark 4.1 and 4.2), and the grammar takes no
+    # expression here. Both texts are held to identifiers, or to paths without quotes, by the config.
+    target = ref.table if ref.table is not None else f"'{resolved(ref.path or '')}'"
+    row = spark.sql(f"DESCRIBE HISTORY {target} LIMIT 1").first()
+    return int(row["version"]) if row is not None else 0
+
+
+def open_frame(
+    spark: SparkSession, where: str, ref: TableRef, problems: list[str]
+) -> tuple[DataFrame, str] | None:
+    """Rows of `ref` and their version; None, with a sentence in `problems`, when it cannot be read."""
+    try:
+        return _pinned(spark, ref)
+    except SPARK_FAILURES as error:
+        text = str(error)
+        if any(c in text for c in ("ONLY_OPERATION", "DELTA_MISSING_DELTA_TABLE", "NOT_VIEW")):
+            problems.append(
+                f"{where}: {ref.label} must be a Delta table; got {_instead(ref)}. "
+                "Check the name, or set `format` when these are Parquet or CSV files"
+            )
+        elif any(c in text for c in ("NOT_FOUND", "NOT_EXIST", "REQUIRES_SINGLE_PART_NAMESPACE")):
+            problems.append(f"{where}: {ref.label} not found{_catalog_has(spark, ref)}")
+        else:
+            condition = getattr(error, "getCondition", lambda: None)() or type(error).__name__
+            problems.append(
+                f"{where}: {ref.label} must be readable as {ref.format}; got {condition}. "
+                "Check `format`, and that nobody rewrites it meanwhile"
+            )
+        return None
+
+
+def _pinned(spark: SparkSession, ref: TableRef) -> tuple[DataFrame, str]:
+    """Rows of `ref` at its latest version, and that version."""
+    if ref.format == "delta":
+        version = table_version(spark, ref)
+        reader = spark.read.format("delta").option("versionAsOf", version)
+        return (reader.table(ref.table) if ref.table else reader.load(resolved(ref.path or ""))), str(version)
+    reader = spark.read.format(ref.format)
+    if ref.format == "csv":
+        reader = reader.options(header=True, inferSchema=False, mode="PERMISSIVE", **dict(ref.options))
+    path = resolved(ref.path or "")
+    return reader.load(path), _file_fingerprint(spark, path)
+
+
+def _file_fingerprint(spark: SparkSession, path: str) -> str:
+    """Digest of name, size and modification time of the files: plain files have no version to pin."""
+    files = spark.read.format("binaryFile").load(path)  # `content` is not selected, so no file is read
+    rows = files.select(*(F.col(n).cast("string") for n in ("path", "length", "modificationTime"))).collect()
+    listing = "\n".join(sorted("\t".join(row) for row in rows))
+    return "files:" + hashlib.sha256(listing.encode()).hexdigest()[:16]
+
+
+def _instead(ref: TableRef) -> str:
+    if ref.path is None:
+        return "a view or another kind of table"
+    if "://" in ref.path:
+        return "no Delta log there"
+    return "other files" if Path(resolved(ref.path)).exists() else "nothing there"
+
+
+def _catalog_has(spark: SparkSession, ref: TableRef) -> str:
+    if ref.table is None:
+        return ". Check the path"
+    schema = ref.table.rpartition(".")[0]
+    try:
+        names = [f"{schema}.{table.name}" for table in spark.catalog.listTables(schema)]
+    except PySparkException:
+        return f" (there is no schema {schema})"
+    return f" ({schema} has: {', '.join(sorted(names)[:20]) or 'no tables'})"
