@@ -61,6 +61,9 @@ DryRunOption = Annotated[
 ReviseOption = Annotated[
     bool, typer.Option("--revise", help="Publish a new revision of an as_of that is published differently.")
 ]
+PickOption = Annotated[
+    str | None, typer.Option("--pick", help="Overrides the choice, e.g. kmeans:6 (selection.pick).")
+]
 ModelOption = Annotated[
     str | None, typer.Option("--model-run", help="Run whose model scores; default: the last trained.")
 ]
@@ -90,9 +93,10 @@ def train_segments(
     set_: SetOption = None,
     dry_run: DryRunOption = False,
     revise: ReviseOption = False,
+    pick: PickOption = None,
 ) -> None:
     """The published features of as_of → model, candidates, assignments and profiles."""
-    _run("train_segments", config, as_of, set_, dry_run, revise)
+    _run("train_segments", config, as_of, _picked(set_, pick), dry_run, revise)
 
 
 @app.command()
@@ -115,9 +119,14 @@ def run_all(
     set_: SetOption = None,
     dry_run: DryRunOption = False,
     revise: ReviseOption = False,
+    pick: PickOption = None,
 ) -> None:
     """build_features and train_segments as one run: all of it becomes visible at once."""
-    _run("run_all", config, as_of, set_, dry_run, revise)
+    _run("run_all", config, as_of, _picked(set_, pick), dry_run, revise)
+
+
+def _picked(overrides: list[str] | None, pick: str | None) -> list[str]:
+    return [*(overrides or []), *([f"selection.pick={pick}"] if pick is not None else [])]
 
 
 @config_app.command("check")

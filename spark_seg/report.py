@@ -37,7 +37,15 @@ def segment_table(profiles: Rows, scheme: str = "clusters") -> Table:
 def candidate_table(candidates: Rows) -> Table:
     """One line per candidate, the chosen one first, then the acceptable ones by silhouette."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("candidate", "silhouette", "Davies-\nBouldin", "Calinski-\nHarabasz", "smallest", "largest"):
+    for name in (
+        "candidate",
+        "silhouette",
+        "Davies-\nBouldin",
+        "Calinski-\nHarabasz",
+        "stability",
+        "smallest",
+        "largest",
+    ):
         table.add_column(name, justify="left" if name == "candidate" else "right", no_wrap=True)
     table.add_column("verdict", overflow="fold")
     order = sorted(
@@ -51,6 +59,7 @@ def candidate_table(candidates: Rows) -> Table:
             _number(c["silhouette"], ".3f"),
             _number(c["davies_bouldin"], ".3f"),
             _number(c["calinski_harabasz"], ",.0f"),
+            _number(c["agreement"], ".2f"),
             _number(c["smallest_share"], ".1%"),
             _number(c["largest_share"], ".1%"),
             Text(verdict or ""),

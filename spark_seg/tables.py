@@ -220,6 +220,8 @@ CANDIDATES = Spec(
         Field("cost", _DOUBLE, "sum of squared distances to the mean of the own cluster (elbow)"),
         Field("bic", _DOUBLE, "Bayesian information criterion of a mixture (low is good)"),
         Field("collapsed", _INT, "components of a mixture whose covariance is singular but for a floor"),
+        Field("agreement", _DOUBLE, "mean adjusted Rand index with refits on resampled customers"),
+        Field("weakest", _DOUBLE, "smallest of the clusters' mean Jaccard similarities in these refits"),
         Field("sizes", ArrayType(_LONG), "customers per cluster, largest first"),
         Field("smallest_share", _DOUBLE, "smallest cluster as a share of customers"),
         Field("largest_share", _DOUBLE, "largest cluster as a share of customers"),

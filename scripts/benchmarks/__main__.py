@@ -14,8 +14,9 @@ from comparison import Comparison
 from demo import demo
 from rich.console import Console
 from rich.table import Table
+from sweep import sweep
 
-BENCHMARKS: dict[str, Callable[[], list[Comparison]]] = {"demo": demo}
+BENCHMARKS: dict[str, Callable[[], list[Comparison]]] = {"demo": demo, "sweep": sweep}
 
 
 def main() -> None:

@@ -7,13 +7,15 @@ from spark_seg.clustering.kmeans import fit_kmeans
 from spark_seg.clustering.mixture import fit_mixture, mixture_parameters
 from spark_seg.clustering.mllib import mllib_model
 from spark_seg.clustering.screen import screen_bisecting, screen_kmeans, screen_mixture
-from spark_seg.clustering.shapes import Centres, Gaussians, Shape, Tree, directions
+from spark_seg.clustering.shapes import Centres, Floats, Gaussians, Ints, Shape, Tree, directions
 
 __all__ = [
     "ALGORITHMS",
     "Centres",
     "Fit",
+    "Floats",
     "Gaussians",
+    "Ints",
     "Model",
     "Shape",
     "Tree",

@@ -194,7 +194,7 @@ class ClusteringSettings(Model):
         "euclidean", description="geometry of kmeans and bisecting, and of every index"
     )
     restarts: dict[Algorithm, Annotated[int, Field(ge=1, le=100), NUMERIC]] = Field(
-        default_factory=lambda: _per_algorithm(10, 3, 3),
+        default_factory=lambda: _per_algorithm(10, 3, 6),
         description="fits of one candidate from different seeds; the cheapest is kept",
     )
     max_iterations: dict[Algorithm, Annotated[int, Field(ge=1, le=10_000), NUMERIC]] = Field(
@@ -231,6 +231,11 @@ class SelectionRules(Model):
         10, description="smallest segment, in customers"
     )
     max_segment_share: Share = Field(0.6, description="largest segment, as a share of customers")
+    min_stability: Share = Field(
+        0.6,
+        description="share of its customers that each segment must keep in refits on resampled customers "
+        "(mean Jaccard similarity; Hennig: below 0.6 unstable, above 0.75 stable)",
+    )
 
 
 class SelectionSettings(Model):
@@ -248,6 +253,16 @@ class SelectionSettings(Model):
     )
     refine_passes: Annotated[int, Field(ge=0, le=100), NUMERIC] = Field(
         3, description="most passes over all customers that improve the candidates of the sample"
+    )
+    resamples: Annotated[int, Field(ge=0, le=1000), NUMERIC] = Field(
+        10,
+        description="refits that judge the stability of each candidate that passes the other rules; 0: none",
+    )
+    require_structure: bool = Field(
+        False, description="true: choose nothing when data without groups are divided as well"
+    )
+    pick: Annotated[str, Field(pattern=r"^(kmeans|bisecting|mixture):[0-9]+$")] | None = Field(
+        None, description="a person's choice that overrides rules and index, e.g. kmeans:6; it is recorded"
     )
     rules: SelectionRules = Field(default_factory=SelectionRules)
     index: Literal["silhouette", "davies_bouldin", "calinski_harabasz"] = Field(
@@ -353,9 +368,28 @@ class Settings(Model):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         problems = inconsistencies(self.sources, self.cleaning, self.features)
+        problems += _pick_problems(self.clustering, self.selection)
         if problems:
             raise ValueError("\n".join(problems))
         return self
+
+
+def _pick_problems(clustering: ClusteringSettings, selection: SelectionSettings) -> list[str]:
+    if selection.pick is None:
+        return []
+    algorithm, k = selection.pick.split(":")
+    problems = []
+    if algorithm not in clustering.algorithms:
+        problems.append(
+            f"selection.pick: must be one of clustering.algorithms ({', '.join(clustering.algorithms)}); "
+            f"got {algorithm}"
+        )
+    if not selection.k_min <= int(k) <= selection.k_max:
+        problems.append(
+            f"selection.pick: k must be in selection.k_min..k_max ({selection.k_min}..{selection.k_max}); "
+            f"got {k}"
+        )
+    return problems
 
 
 def inconsistencies(

@@ -223,6 +223,15 @@ def _train(plan: Plan, draft: _Draft, features: DataFrame, progress: Progress) -
         swept = sweep(vectors, settings, ("rfm_index", len(GRID)), progress)
         candidates = choose(swept.candidates, settings.selection)
         draft.candidates = [candidate_row(plan, c) for c in candidates]
+        structure = swept.structure
+        if structure is not None:
+            draft.metrics["structure_margin"] = structure.margin
+            if settings.selection.require_structure and not structure.found:
+                raise NoAcceptableCandidate(
+                    f"selection: the customers must show groups (selection.require_structure); got "
+                    f"{structure.sentence}. Use the RFM grid, other features, or require_structure: false",
+                    candidates=draft.candidates,
+                )
         winner = next((c for c in candidates if c.chosen), None)
         if winner is None:
             raise NoAcceptableCandidate(
@@ -232,7 +241,11 @@ def _train(plan: Plan, draft: _Draft, features: DataFrame, progress: Progress) -
             )
         said.append(f"{winner.label} of {len(candidates)} candidates")
         said.append(f"silhouette {winner.silhouette:.3f}")
+        if winner.agreement is not None:
+            said.append(f"stability {winner.agreement:.2f}")
         said.append(winner.reason or "")
+        if structure is not None:
+            said.append(structure.sentence)
     model_path = resolved(f"{settings.publishing.models_path}/{plan.run_id}")
     with draft.room("segments") as said:
         clustering = swept.model(winner.algorithm, winner.k, vectors, model_path)
@@ -251,7 +264,7 @@ def _train(plan: Plan, draft: _Draft, features: DataFrame, progress: Progress) -
     }
     draft.metrics |= {
         name: value
-        for name in ("silhouette", "davies_bouldin", "calinski_harabasz", "cost")
+        for name in ("silhouette", "davies_bouldin", "calinski_harabasz", "cost", "agreement", "weakest")
         if (value := getattr(winner, name)) is not None
     }
     _publish(plan, draft, labelled, profiles, segments, model)

@@ -20,6 +20,8 @@ class Candidate:
     cost: float | None = None
     bic: float | None = None
     collapsed: int | None = None
+    agreement: float | None = None
+    weakest: float | None = None
     sizes: tuple[int, ...] = ()
     accepted: bool = False
     chosen: bool = False

@@ -60,6 +60,12 @@ def _components_spread(c: Candidate, _: SelectionRules) -> str | None:
     return f"{c.collapsed} of {c.k} components have shrunk to a plane: their likelihood says nothing"
 
 
+def _min_stability(c: Candidate, r: SelectionRules) -> str | None:
+    if c.weakest is None or c.weakest >= r.min_stability:
+        return None
+    return f"a segment keeps {c.weakest:.0%} of itself in refits, less than {r.min_stability:.0%}"
+
+
 #: Every rule a candidate must pass, in the order in which reasons are given.
 RULES: dict[str, Rule] = {
     "effective_k": _effective_k,
@@ -70,6 +76,7 @@ RULES: dict[str, Rule] = {
     "max_segment_share": _max_segment_share,
     "indices_finite": _indices_finite,
     "components_spread": _components_spread,
+    "min_stability": _min_stability,
 }
 
 #: Index → whether more is better.
@@ -82,9 +89,9 @@ def choose(candidates: Sequence[Candidate], settings: SelectionSettings) -> list
     Among candidates that pass every rule, those whose index is within `tolerance` (relative) of the
     best compete; the smallest k wins, then the better index, then the name. No candidate is chosen
     when none passes. A reason that a candidate came with (it was never fitted, it is the baseline)
-    stays, and it is not accepted.
+    stays, and it is not accepted. `settings.pick` overrides all of this for a candidate that was fitted.
     """
-    broken = [[c.reason] if c.reason else _broken_rules(c, settings.rules) for c in candidates]
+    broken = [[c.reason] if c.reason else broken_rules(c, settings.rules) for c in candidates]
     accepted = [c for c, reasons in zip(candidates, broken, strict=True) if not reasons]
     higher_is_better = INDICES[settings.index]
 
@@ -97,9 +104,16 @@ def choose(candidates: Sequence[Candidate], settings: SelectionSettings) -> list
         best = max(value(c) for c in accepted)
         close = [c for c in accepted if value(c) >= best - settings.tolerance * abs(best)]
         winner = min(close, key=lambda c: (c.k, -value(c), c.algorithm))
+    if settings.pick is not None:
+        winner = next((c for c in candidates if _pick_of(c) == settings.pick and not c.reason), None)
     result = []
     for c, reasons in zip(candidates, broken, strict=True):
-        if reasons:
+        if c is winner and settings.pick is not None:
+            told = "; ".join(["picked by hand (selection.pick)", *reasons])
+            result.append(replace(c, accepted=not reasons, chosen=True, reason=told))
+        elif settings.pick is not None and not reasons:
+            result.append(replace(c, accepted=True, reason=f"{settings.pick} was picked by hand"))
+        elif reasons:
             result.append(replace(c, accepted=False, chosen=False, reason="; ".join(reasons)))
         elif c is winner:
             result.append(replace(c, accepted=True, chosen=True, reason=_why(c, accepted, settings, value)))
@@ -109,8 +123,13 @@ def choose(candidates: Sequence[Candidate], settings: SelectionSettings) -> list
     return result
 
 
-def _broken_rules(c: Candidate, rules: SelectionRules) -> list[str]:
+def broken_rules(c: Candidate, rules: SelectionRules) -> list[str]:
+    """A sentence for each rule that the candidate breaks."""
     return [reason for rule in RULES.values() if (reason := rule(c, rules)) is not None]
+
+
+def _pick_of(c: Candidate) -> str:
+    return f"{c.algorithm}:{c.k}"
 
 
 def _shown(c: Candidate, index: str) -> str:

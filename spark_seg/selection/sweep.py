@@ -19,7 +19,6 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from spark_seg.clustering import (
-    Centres,
     Fit,
     Gaussians,
     Model,
@@ -33,15 +32,21 @@ from spark_seg.clustering import (
     screen_kmeans,
     screen_mixture,
 )
-from spark_seg.config import Settings
+from spark_seg.config import ClusteringSettings, Settings
 from spark_seg.selection.blocks import Accumulator, Array, Block, Blocks, pack
 from spark_seg.selection.candidate import Candidate
+from spark_seg.selection.choose import broken_rules
 from spark_seg.selection.indices import Indices, Labeller, measure
+from spark_seg.selection.stability import stability
+from spark_seg.selection.structure import Structure, find_structure
 
 #: The standard RFM grid, measured like a candidate, never chosen.
 BASELINE = "rfm_grid"
 #: A refined candidate has converged when a pass gains less than this share of its loss.
 _GAIN = 1e-4
+
+#: Restarts of each refit that judges stability.
+_REFIT_RESTARTS = 3
 
 #: (algorithm, k)
 Pair = tuple[str, int]
@@ -58,6 +63,7 @@ class Sweep:
     fits: dict[Pair, Fit] = field(default_factory=dict)
     shapes: dict[Pair, Shape] = field(default_factory=dict)
     coreset: int = 0
+    structure: Structure | None = None
 
     def model(self, algorithm: str, k: int, frame: DataFrame, folder: str) -> Model:
         """The candidate as MLlib model. `folder` may be written to, and may be overwritten afterwards."""
@@ -88,15 +94,23 @@ def sweep(
         possible = [pair for pair in pairs if pair[1] <= distinct]
         if not possible:
             return Sweep([_impossible(pair, distinct) for pair in pairs], settings.clustering.distance)
+        if settings.clustering.distance == "cosine":
+            points = directions(points)
+        shapes, seeds = _screen(points, weights, settings, possible, on_fit)
         if settings.selection.mode == "exact":
             swept = _exact(frame, settings, possible, baseline, rows, on_fit)
         else:
-            swept = _screened(blocks, points, weights, settings, possible, baseline, on_fit)
+            if len(points) < blocks.rows:
+                shapes = _refine(blocks, shapes, settings.selection.refine_passes)
+            swept = _measured(blocks, shapes, seeds, settings, baseline)
     finally:
         blocks.release()
-    found = {(c.algorithm, c.k): c for c in swept.candidates}
+    judged = [_judged(c, shapes, points, weights, settings) for c in swept.candidates]
+    structure = find_structure(points, weights, grid, settings.seed)
+    swept = replace(swept, coreset=len(points), structure=structure)
+    found = {(c.algorithm, c.k): c for c in judged}
     candidates = [found.get(pair, _impossible(pair, distinct)) for pair in pairs]
-    return replace(swept, candidates=candidates + [c for c in swept.candidates if c.algorithm == BASELINE])
+    return replace(swept, candidates=candidates + [c for c in judged if c.algorithm == BASELINE])
 
 
 def _impossible(pair: Pair, distinct: int) -> Candidate:
@@ -106,19 +120,14 @@ def _impossible(pair: Pair, distinct: int) -> Candidate:
 # ---------------------------------------------------------------- on a coreset, then on all
 
 
-def _screened(
+def _measured(
     blocks: Blocks,
-    points: Array,
-    weights: Array,
+    shapes: dict[Pair, Shape],
+    seeds: dict[Pair, int],
     settings: Settings,
-    pairs: list[Pair],
     baseline: tuple[str, int] | None,
-    on_fit: OnFit,
 ) -> Sweep:
-    shapes, seeds = _screen(points, weights, settings, pairs, on_fit)
     losses: dict[Pair, float] = {}
-    if len(points) < blocks.rows:
-        shapes = _refine(blocks, shapes, settings.selection.refine_passes)
     mixtures = [pair for pair, shape in shapes.items() if isinstance(shape, Gaussians)]
     if mixtures:
         losses = dict(zip(mixtures, _figures(blocks, [shapes[p] for p in mixtures]), strict=True))
@@ -141,7 +150,7 @@ def _screened(
         candidates.append(replace(candidate, **asdict(indices)))
     if baseline is not None:
         candidates.append(_baseline(baseline[1], figures[-1]))
-    return Sweep(candidates, settings.clustering.distance, shapes=shapes, coreset=len(points))
+    return Sweep(candidates, settings.clustering.distance, shapes=shapes)
 
 
 def _labeller(shape: Shape) -> Labeller:
@@ -153,16 +162,8 @@ def _screen(
 ) -> tuple[dict[Pair, Shape], dict[Pair, int]]:
     """The best restart of every candidate on the coreset, and its seed."""
     how, unit = settings.clustering, settings.clustering.distance == "cosine"
-    points = directions(points) if unit else points
     shapes: dict[Pair, Shape] = {}
     seeds: dict[Pair, int] = {}
-    starts: dict[tuple[int, int], Centres] = {}
-
-    def kmeans(k: int, seed: int) -> tuple[Centres, float]:
-        shape, loss = screen_kmeans(points, weights, k, seed, how.max_iterations["kmeans"], unit)
-        starts[k, seed] = shape
-        return shape, loss
-
     tree: Tree | None = None
     for done, (algorithm, k) in enumerate(pairs, start=1):
         tries = range(settings.seed, settings.seed + how.restarts[algorithm])  # type: ignore[index]
@@ -180,18 +181,48 @@ def _screen(
             )
             shape, seed = tree.cut(k), settings.seed
         else:
-            fits: list[tuple[Shape, float]] = []
-            for seed in tries:
-                if algorithm == "kmeans":
-                    fits.append(kmeans(k, seed))
-                else:
-                    start = starts.get((k, seed)) or kmeans(k, seed)[0]
-                    fits.append(screen_mixture(points, weights, start, how.max_iterations["mixture"]))
+            fits = [_fit(algorithm, k, points, weights, how, i, settings.seed) for i in range(len(tries))]
             best = min(range(len(fits)), key=lambda i: fits[i][1])
             shape, seed = fits[best][0], tries[best]
         shapes[algorithm, k], seeds[algorithm, k] = shape, seed
         on_fit(done, len(pairs))
     return shapes, seeds
+
+
+def _fit(
+    algorithm: str, k: int, points: Array, weights: Array, how: ClusteringSettings, restart: int, seed: int
+) -> tuple[Shape, float]:
+    """One restart of kmeans or mixture, and its loss."""
+    unit = how.distance == "cosine"
+    # Of the mixture's restarts the first begins with a finished k-means, the others with its bare
+    # starting centres: from round clusters EM does not find its way to long ones.
+    bare = algorithm == "mixture" and restart > 0
+    centres, loss = screen_kmeans(
+        points, weights, k, seed + restart, 0 if bare else how.max_iterations["kmeans"], unit
+    )
+    if algorithm == "kmeans":
+        return centres, loss
+    return screen_mixture(points, weights, centres, how.max_iterations["mixture"])
+
+
+def _judged(
+    candidate: Candidate, shapes: dict[Pair, Shape], points: Array, weights: Array, settings: Settings
+) -> Candidate:
+    """With its stability, if it passes the other rules: what is rejected anyway need not be refitted."""
+    how, resamples = settings.clustering, settings.selection.resamples
+    k, algorithm = candidate.k, candidate.algorithm
+    if not resamples or candidate.reason or broken_rules(candidate, settings.selection.rules):
+        return candidate
+    unit = how.distance == "cosine"
+
+    def refit(points: Array, weights: Array, seed: int) -> Shape:
+        if algorithm == "bisecting":
+            return screen_bisecting(points, weights, k, seed, 2, how.max_iterations["bisecting"], unit)
+        fits = [_fit(algorithm, k, points, weights, how, i, seed) for i in range(_REFIT_RESTARTS)]
+        return min(fits, key=lambda fit: fit[1])[0]
+
+    result = stability(shapes[algorithm, k], refit, points, weights, resamples, settings.seed)
+    return replace(candidate, agreement=result.agreement, weakest=result.weakest)
 
 
 def _refine(blocks: Blocks, shapes: dict[Pair, Shape], passes: int) -> dict[Pair, Shape]:

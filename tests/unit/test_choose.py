@@ -87,6 +87,11 @@ BROKEN: dict[str, tuple[Candidate, str, Candidate]] = {
         "an index is undefined on this clustering",
         candidate(davies_bouldin=0.0),
     ),
+    "min_stability": (
+        candidate(weakest=0.59),
+        "a segment keeps 59% of itself in refits, less than 60%",
+        candidate(weakest=0.6),
+    ),
     "components_spread": (
         candidate(algorithm="mixture", collapsed=1),
         "1 of 4 components have shrunk to a plane: their likelihood says nothing",
@@ -265,3 +270,18 @@ def test_shares_of_a_candidate_come_from_its_sizes() -> None:
     assert (c.customers, c.smallest_share, c.largest_share, c.label) == (100, 0.1, 0.6, "kmeans k=3")
     empty = candidate(sizes=())
     assert (empty.customers, empty.smallest_share, empty.largest_share) == (0, None, None)
+
+
+def test_a_pick_overrides_rules_and_index_and_says_so() -> None:
+    settings = SelectionSettings(rules=RULES_USED, pick="mixture:6")
+    result = choose([candidate(), candidate("mixture", 6, 0.1)], settings)
+    assert [c.chosen for c in result] == [False, True]
+    assert result[0].reason == "mixture:6 was picked by hand"
+    assert not result[1].accepted
+    assert result[1].reason == "picked by hand (selection.pick); more than 5 segments"
+
+
+def test_a_pick_that_could_not_be_fitted_chooses_nothing() -> None:
+    settings = SelectionSettings(rules=RULES_USED, pick="kmeans:6")
+    result = choose([candidate(), candidate(k=6, reason="only 2 distinct customers")], settings)
+    assert not any(c.chosen for c in result)

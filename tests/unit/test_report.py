@@ -39,6 +39,7 @@ def candidate(**changes: Any) -> dict[str, Any]:
         "davies_bouldin": 0.9123,
         "calinski_harabasz": 12345.6,
         "smallest_share": 0.051,
+        "agreement": 0.93,
         "largest_share": 0.4,
         "accepted": True,
         "chosen": False,
