@@ -106,7 +106,7 @@ def plain(frame: DataFrame, solver: str) -> dict[int, float]:
 
 
 def in_memory(frame: DataFrame) -> dict[int, float]:
-    points = frame.select(vector_to_array(VECTOR).alias("x")).toArrow()["x"].combine_chunks()
+    points = frame.select(vector_to_array(F.col(VECTOR)).alias("x")).toArrow()["x"].combine_chunks()
     points = points.flatten().to_numpy().reshape(-1, FEATURES)
     costs = {}
     for k in KS:
