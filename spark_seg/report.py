@@ -39,12 +39,12 @@ def candidate_table(candidates: Rows) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in (
         "candidate",
-        "silhouette",
+        "silhou-\nette",
         "Davies-\nBouldin",
         "Calinski-\nHarabasz",
-        "stability",
-        "smallest",
-        "largest",
+        "refit\nARI",
+        "small-\nest",
+        "larg-\nest",
     ):
         table.add_column(name, justify="left" if name == "candidate" else "right", no_wrap=True)
     table.add_column("verdict", overflow="fold")
