@@ -11,7 +11,7 @@ from spark_seg.preparation import VECTOR
 
 #: EM stops when the log-likelihood gains less than this per customer, as scikit-learn's does. MLlib's
 #: own limit is on the sum: the same number would mean sooner on few customers and never on many.
-_GAIN_PER_CUSTOMER = 1e-3
+GAIN_PER_CUSTOMER = 1e-3
 
 
 def fit_mixture(frame: DataFrame, k: int, seed: int, settings: ClusteringSettings) -> Fit:
@@ -23,7 +23,7 @@ def fit_mixture(frame: DataFrame, k: int, seed: int, settings: ClusteringSetting
         predictionCol="cluster",
         probabilityCol="probability",
         maxIter=settings.max_iterations["mixture"],
-        tol=_GAIN_PER_CUSTOMER * frame.count(),
+        tol=GAIN_PER_CUSTOMER * frame.count(),
     ).fit(frame)
     return Fit("mixture", k, seed, model, loss=-float(model.summary.logLikelihood))
 

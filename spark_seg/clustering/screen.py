@@ -1,20 +1,19 @@
 """Fits of weighted points in memory: what screens candidates on a sample.
 
 KMeans: Lloyd's iterations from greedy k-means++ starts (Arthur and Vassilvitskii 2007). Bisecting: as
-MLlib splits, level by level and the largest clusters first, each split a 2-means. Mixture: EM from the
-best k-means clusterings. Nothing here depends on threads or on the order of the calls.
+MLlib splits, level by level and the largest clusters first, each split a 2-means. Mixture: EM from
+given centres. Nothing here depends on threads or on the order of the calls.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from spark_seg.clustering.mixture import GAIN_PER_CUSTOMER
 from spark_seg.clustering.shapes import Centres, Floats, Gaussians, Ints, Tree, directions
 
 #: A fit has converged when a step gains less than this share of the loss.
 _GAIN = 1e-6
-#: EM has converged when a step gains less than this per customer, as in scikit-learn.
-_GAIN_PER_CUSTOMER = 1e-3
 
 
 def screen_kmeans(
@@ -97,7 +96,7 @@ def screen_mixture(
     """EM from the clustering `start`, and its negative log-likelihood."""
     shape = Gaussians.of(points, weights, start.labels(points), start.k)
     expanded = shape.expanded(points)
-    gain = _GAIN_PER_CUSTOMER * weights.sum()
+    gain = GAIN_PER_CUSTOMER * weights.sum()
     loss = np.inf
     for _ in range(iterations):
         figures = shape.figures_of_expanded(expanded, weights)

@@ -48,6 +48,18 @@ def directions(points: Floats) -> Floats:
         return np.asarray(points / np.linalg.norm(points, axis=1, keepdims=True))
 
 
+def _per_place(points: Floats, weights: Floats, places: Ints, n: int) -> list[Floats]:
+    """Weight, then each coordinate's weighted sum, of the rows at each of n places."""
+    values = (weights, *(weights * column for column in points.T))
+    return [np.asarray(np.bincount(places, value, n), dtype=np.float64) for value in values]
+
+
+def _means(sizes: Floats, sums: Floats, otherwise: Floats, unit: bool) -> Floats:
+    """Mean of each place; `otherwise` where it has no rows. Of length 1 when `unit`."""
+    means = np.where(sizes[:, None] > 0, sums / np.maximum(sizes, 1e-300)[:, None], otherwise)
+    return directions(means) if unit else means
+
+
 @dataclass(frozen=True)
 class Centres:
     """KMeans: the nearest centre. `unit`: centres have length 1, and points are brought to it."""
@@ -75,16 +87,12 @@ class Centres:
         apart = self.distances(points)
         own = np.argmin(apart, axis=1)
         nearest = apart[np.arange(len(points)), own] + np.einsum("ij,ij->i", points, points)
-        sums = [np.bincount(own, weights=weights * column, minlength=self.k) for column in points.T]
-        return np.concatenate(
-            [[nearest @ weights], np.bincount(own, weights=weights, minlength=self.k), *sums]
-        )
+        return np.concatenate([[nearest @ weights], *_per_place(points, weights, own, self.k)])
 
     def improved(self, figures: Floats) -> Centres:
         """Centres at the means; a cluster without points stays where it is."""
         sizes, sums = figures[1 : 1 + self.k], figures[1 + self.k :].reshape(-1, self.k).T
-        means = np.where(sizes[:, None] > 0, sums / np.maximum(sizes, 1e-300)[:, None], self.centres)
-        return replace(self, centres=directions(means) if self.unit else means)
+        return replace(self, centres=_means(sizes, sums, self.centres, self.unit))
 
 
 @dataclass(frozen=True)
@@ -143,16 +151,9 @@ class Tree:
         """Cost of the leaves, then per node the weight and the sum of points of the leaf's rows."""
         at = self.nodes_of(points)
         points = directions(points) if self.unit else points
-        nodes = len(self.centres)
         apart = points - self.centres[at]
-        sums = [np.bincount(at, weights=weights * column, minlength=nodes) for column in points.T]
-        return np.concatenate(
-            [
-                [np.einsum("ij,ij->i", apart, apart) @ weights],
-                np.bincount(at, weights=weights, minlength=nodes),
-                *sums,
-            ]
-        )
+        cost = np.einsum("ij,ij->i", apart, apart) @ weights
+        return np.concatenate([[cost], *_per_place(points, weights, at, len(self.centres))])
 
     def improved(self, figures: Floats) -> Tree:
         """Every node at the mean of the rows below it; a node without rows stays where it is."""
@@ -161,8 +162,7 @@ class Tree:
         for node in reversed(self.inner):
             sizes[node] = sizes[self.children[node]].sum()
             sums[node] = sums[self.children[node]].sum(axis=0)
-        means = np.where(sizes[:, None] > 0, sums / np.maximum(sizes, 1e-300)[:, None], self.centres)
-        return replace(self, centres=directions(means) if self.unit else means)
+        return replace(self, centres=_means(sizes, sums, self.centres, self.unit))
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ from spark_seg.config import ClusteringSettings, Settings
 from spark_seg.selection.blocks import Accumulator, Array, Block, Blocks, pack
 from spark_seg.selection.candidate import Candidate
 from spark_seg.selection.choose import broken_rules
-from spark_seg.selection.indices import Indices, Labeller, measure
+from spark_seg.selection.indices import Labeller, measure
 from spark_seg.selection.stability import stability
 from spark_seg.selection.structure import Structure, find_structure
 
@@ -130,16 +130,11 @@ def _measured(
     losses: dict[Pair, float] = {}
     mixtures = [pair for pair, shape in shapes.items() if isinstance(shape, Gaussians)]
     if mixtures:
-        losses = dict(zip(mixtures, _figures(blocks, [shapes[p] for p in mixtures]), strict=True))
-    labellers = [_labeller(shape) for shape in shapes.values()]
-    ks = [k for _, k in shapes]
-    if baseline is not None:
-        labellers.append(lambda block: block.labels[:, 0])
-        ks.append(baseline[1])
-    figures = measure(blocks, labellers, ks, settings.clustering.distance)
+        sums = _sums(blocks, [shapes[pair] for pair in mixtures])
+        losses = {pair: float(figures[0]) for pair, figures in zip(mixtures, sums, strict=True)}
     restarts = settings.clustering.restarts
     candidates = []
-    for (pair, shape), indices in zip(shapes.items(), figures, strict=False):
+    for pair, shape in shapes.items():
         candidate = Candidate(*pair, seed=seeds[pair], restarts=restarts[pair[0]])  # type: ignore[index]
         if isinstance(shape, Gaussians):
             candidate = replace(
@@ -147,10 +142,20 @@ def _measured(
                 bic=_bic(pair[1], blocks.dimensions, blocks.rows, losses[pair]),
                 collapsed=shape.collapsed,
             )
-        candidates.append(replace(candidate, **asdict(indices)))
+        candidates.append(candidate)
+    labellers = [_labeller(shape) for shape in shapes.values()]
     if baseline is not None:
-        candidates.append(_baseline(baseline[1], figures[-1]))
-    return Sweep(candidates, settings.clustering.distance, shapes=shapes)
+        candidates.append(_baseline(baseline))
+        labellers.append(_stored(0))
+    measured = _with_indices(candidates, blocks, labellers, settings)
+    return Sweep(measured, settings.clustering.distance, shapes=shapes)
+
+
+def _with_indices(
+    candidates: list[Candidate], blocks: Blocks, labellers: list[Labeller], settings: Settings
+) -> list[Candidate]:
+    figures = measure(blocks, labellers, [c.k for c in candidates], settings.clustering.distance)
+    return [replace(c, **asdict(indices)) for c, indices in zip(candidates, figures, strict=True)]
 
 
 def _labeller(shape: Shape) -> Labeller:
@@ -263,10 +268,6 @@ def _sums(blocks: Blocks, shapes: list[Shape]) -> list[Array]:
     return np.split(blocks.totals(lambda: Accumulator(int(ends[-1]), update)), ends[:-1])
 
 
-def _figures(blocks: Blocks, shapes: list[Shape]) -> list[float]:
-    return [float(figures[0]) for figures in _sums(blocks, shapes)]
-
-
 # ---------------------------------------------------------------- MLlib for each
 
 
@@ -291,20 +292,18 @@ def _exact(
     with ThreadPoolExecutor(settings.clustering.parallel_fits) as pool:
         fits = dict(zip(pairs, pool.map(fit, pairs), strict=True))
     labelled, labels = _predicted(frame, fits, baseline)
-    ks = [k for _, k in fits] + ([baseline[1]] if baseline is not None else [])
     blocks = pack(labelled, labels, rows, settings.seed)
+    candidates = []
+    for pair, result in fits.items():
+        bic = _bic(pair[1], blocks.dimensions, rows, result.loss) if result.algorithm == "mixture" else None
+        candidates.append(Candidate(*pair, seed=result.seed, restarts=result.restarts, bic=bic))
+    if baseline is not None:
+        candidates.append(_baseline(baseline))
     try:
-        figures = measure(blocks, [_stored(i) for i in range(len(ks))], ks, settings.clustering.distance)
+        measured = _with_indices(candidates, blocks, [_stored(i) for i in range(len(candidates))], settings)
     finally:
         blocks.release()
-    candidates = []
-    for (pair, result), indices in zip(fits.items(), figures, strict=False):
-        bic = _bic(pair[1], blocks.dimensions, rows, result.loss) if result.algorithm == "mixture" else None
-        candidate = Candidate(*pair, seed=result.seed, restarts=result.restarts, bic=bic)
-        candidates.append(replace(candidate, **asdict(indices)))
-    if baseline is not None:
-        candidates.append(_baseline(baseline[1], figures[-1]))
-    return Sweep(candidates, settings.clustering.distance, fits=fits)
+    return Sweep(measured, settings.clustering.distance, fits=fits)
 
 
 def _stored(place: int) -> Labeller:
@@ -331,5 +330,5 @@ def _bic(k: int, dimensions: int, rows: int, loss: float) -> float:
     return mixture_parameters(k, dimensions) * math.log(rows) + 2 * loss
 
 
-def _baseline(k: int, figures: Indices) -> Candidate:
-    return replace(Candidate(BASELINE, k, reason="baseline"), **asdict(figures))
+def _baseline(baseline: tuple[str, int]) -> Candidate:
+    return Candidate(BASELINE, baseline[1], reason="baseline")
