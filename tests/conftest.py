@@ -1,4 +1,4 @@
-"""One session per run: no adaptive execution, two shuffle partitions, no UI, UTC."""
+"""One session per run: no adaptive execution, no compiled code, two shuffle partitions, no UI, UTC."""
 
 from __future__ import annotations
 
@@ -17,6 +17,10 @@ REPOSITORY = Path(__file__).parents[1]
 SPARK_CONF: dict[str, str | int | float | bool] = {
     "spark.sql.adaptive.enabled": False,
     "spark.sql.shuffle.partitions": 2,
+    # Compiling code for a handful of rows costs more than it gives back; what is compiled is tested in
+    # test_invariances, and in tests/jobs through the real doors.
+    "spark.sql.codegen.wholeStage": False,
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     "spark.databricks.delta.snapshotPartitions": 1,
     "spark.ui.enabled": False,
     "spark.ui.showConsoleProgress": False,

@@ -83,10 +83,11 @@ def with_group_killed(process: subprocess.Popen[str]) -> None:
 
 @pytest.fixture(scope="module")
 def overlay(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The Spark settings of the tests as an overlay, for a smaller process."""
+    """The Spark settings of the tests as an overlay, for a smaller process, with compiled code."""
     shared = request.config.pluginmanager.get_plugin(str(REPOSITORY / "tests" / "conftest.py"))
     assert shared is not None
-    conf = shared.SPARK_CONF | {"spark.driver.memory": "1g", "spark.driver.extraJavaOptions": QUICK_JVM}
+    conf = {name: value for name, value in shared.SPARK_CONF.items() if "codegen" not in name}
+    conf |= {"spark.driver.memory": "1g", "spark.driver.extraJavaOptions": QUICK_JVM}
     folder = tmp_path_factory.mktemp("overlay")
     return write_settings(folder, {"session": {"master": "local[2]", "conf": conf}}, "local.yaml")
 

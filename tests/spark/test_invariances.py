@@ -131,7 +131,8 @@ def test_rows_delivered_twice_count_once(spark: SparkSession, reference: list[tu
         {"adaptive__enabled": "true"},
         {"shuffle__partitions": "8", "adaptive__enabled": "true"},
         {"shuffle__partitions": "8", "objectHashAggregate__sortBased__fallbackThreshold": "1"},
-        {"shuffle__partitions": "1", "autoBroadcastJoinThreshold": "-1", "codegen__wholeStage": "false"},
+        {"shuffle__partitions": "1", "autoBroadcastJoinThreshold": "-1"},
+        {"codegen__wholeStage": "true", "codegen__factoryMode": "CODEGEN_ONLY"},
     ],
     ids=lambda conf: " ".join(f"{k}={v}" for k, v in conf.items()),
 )
