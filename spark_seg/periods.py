@@ -23,6 +23,16 @@ class Period:
         """The observation period `[as_of - days, as_of)`."""
         return cls(as_of - timedelta(days=days), as_of)
 
+    @classmethod
+    def after(cls, as_of: date, days: int) -> Period:
+        """The holdout period `[as_of, as_of + days)`."""
+        return cls(as_of, as_of + timedelta(days=days))
+
+    @property
+    def last(self) -> date:
+        """The last day."""
+        return self.end - timedelta(days=1)
+
     @property
     def days(self) -> int:
         """Length in days."""

@@ -218,10 +218,21 @@ CANDIDATES = Spec(
         Field("davies_bouldin", _DOUBLE, "Davies-Bouldin index (0.., low is good)"),
         Field("calinski_harabasz", _DOUBLE, "Calinski-Harabasz index (0.., high is good)"),
         Field("cost", _DOUBLE, "sum of squared distances to the mean of the own cluster (elbow)"),
+        Field("sample_cost", _DOUBLE, "the cost as the coreset estimates it, before refinement; else null"),
+        Field("sample_error", _DOUBLE, "error bar of sample_cost: three standard errors"),
+        Field("elbow", BooleanType(), "the k at which the cost of its algorithm bends (Kneedle)"),
         Field("bic", _DOUBLE, "Bayesian information criterion of a mixture (low is good)"),
+        Field("aic", _DOUBLE, "Akaike information criterion of a mixture (low is good)"),
+        Field("posterior", _DOUBLE, "mean probability of the assigned component of a mixture"),
         Field("collapsed", _INT, "components of a mixture whose covariance is singular but for a floor"),
         Field("agreement", _DOUBLE, "mean adjusted Rand index with refits on resampled customers"),
         Field("weakest", _DOUBLE, "smallest of the clusters' mean Jaccard similarities in these refits"),
+        Field(
+            "separation",
+            MapType(_STRING, _DOUBLE),
+            "feature → share of its variance that lies between the clusters (0..1); holdout_*: of spend "
+            "(log) and activity in the later period",
+        ),
         Field("sizes", ArrayType(_LONG), "customers per cluster, largest first"),
         Field("smallest_share", _DOUBLE, "smallest cluster as a share of customers"),
         Field("largest_share", _DOUBLE, "largest cluster as a share of customers"),
@@ -281,6 +292,33 @@ REJECTS = Spec(
     partition_by=_PARTITIONS,
 )
 
+HOLDOUT = Spec(
+    "holdout",
+    (
+        *_RUN,
+        Field("customer_id", _STRING, "the customer"),
+        Field("orders", _LONG, "distinct orders in the holdout period [as_of, as_of + holdout_days)"),
+        Field("spend", MONEY, "net spend in it"),
+    ),
+    key=("as_of", "run_id", "customer_id"),
+    partition_by=_PARTITIONS,
+)
+
+SPLITS = Spec(
+    "splits",
+    (
+        *_RUN,
+        Field("node", _INT, "node of the bisecting tree; 0 is all customers"),
+        Field("parent", _INT, "node it was split from; null for the root"),
+        Field("splits_at_k", _INT, "number of clusters from which on the node is split; null: never"),
+        Field("customers", _LONG, "customers of the node"),
+        Field("cost", _DOUBLE, "sum of squared distances to the mean of the node, in the fitted geometry"),
+        Field("segment_id", _INT, "the segment, where the node is one of the published segmentation"),
+    ),
+    key=("as_of", "run_id", "node"),
+    partition_by=_PARTITIONS,
+)
+
 RUNS = Spec(
     "runs",
     (
@@ -322,6 +360,7 @@ RUNS = Spec(
             ArrayType(struct_of(feature=_STRING, reason=_STRING)),
             "features that did not enter the clustering",
         ),
+        Field("structure", _STRING, "whether there are groups at all, in words"),
         Field("algorithm", _STRING, "algorithm of the model"),
         Field("k", _INT, "clusters of the model"),
         Field("model_path", _STRING, "saved PipelineModel of preparation and clustering"),
@@ -337,4 +376,4 @@ RUNS = Spec(
 )
 
 #: Every published table by name.
-PUBLISHED = {spec.name: spec for spec in (FEATURES, ASSIGNMENTS, CANDIDATES, PROFILES, REJECTS, RUNS)}
+PUBLISHED = {spec.name: spec for spec in (FEATURES, HOLDOUT, ASSIGNMENTS, CANDIDATES, PROFILES, SPLITS, REJECTS, RUNS)}

@@ -40,7 +40,9 @@ def _purchases(frame: DataFrame) -> DataFrame:
     )
     # Two of five are still customers; the others stopped at some time after their first order.
     silent = F.when(F.col("alive") < 0.4, 0.0).otherwise(F.col("tenure") * (F.col("alive") - 0.4) / 0.6)
-    frame = frame.withColumn("recency", F.least(silent + _exponential(7) * 30 / F.col("rate"), F.col("tenure")))
+    frame = frame.withColumn(
+        "recency", F.least(silent + _exponential(7) * 30 / F.col("rate"), F.col("tenure"))
+    )
     active = F.col("tenure") - F.col("recency")
     frame = frame.withColumn("orders", _drawn(F.col("rate") * active / 30) + 1)
     within = F.greatest(F.lit(0.0), 90 - F.col("recency"))
@@ -80,7 +82,9 @@ def _lumps(frame: DataFrame) -> DataFrame:
         group = F.when(F.col("u") < float(shares[i]), i).otherwise(group)
     lumps = F.array(*(F.array(*(F.lit(float(x)) for x in centre)) for centre in centres))
     values = [
-        F.get(F.get(F.col("lumps"), F.col("group")), F.lit(i)) + F.randn(i + 1) * 0.8 + _exponential(100 + i) * 0.5
+        F.get(F.get(F.col("lumps"), F.col("group")), F.lit(i))
+        + F.randn(i + 1) * 0.8
+        + _exponential(100 + i) * 0.5
         for i in range(DIMENSIONS)
     ]
     frame = frame.withColumn("u", F.rand(7)).withColumn("group", group).withColumn("lumps", lumps)

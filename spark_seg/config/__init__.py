@@ -11,6 +11,7 @@ from spark_seg.config.mapping import (
     TableRef,
 )
 from spark_seg.config.model import (
+    HOLDOUT_MEASURES,
     Archetype,
     CleaningSettings,
     ClusteringSettings,
@@ -29,6 +30,7 @@ from spark_seg.config.model import (
 
 __all__ = [
     "ALLOWED_FUNCTIONS",
+    "HOLDOUT_MEASURES",
     "Archetype",
     "CleaningSettings",
     "ClusteringSettings",

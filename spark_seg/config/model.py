@@ -120,6 +120,12 @@ class FeatureSettings(Model):
         "active: an order or an event in it",
     )
 
+    holdout_days: Days | None = Field(
+        None,
+        description="length of a later period [as_of, as_of + holdout_days), in days: where the orders reach "
+        "so far (a run for a day in the past), segments are held against what customers did in it; null: none",
+    )
+
     @model_validator(mode="after")
     def _periods(self) -> Self:
         too_long = [d for d in (*self.lookbacks_days, 2 * self.trend_days) if d > self.lookback_days]
@@ -219,6 +225,10 @@ class ClusteringSettings(Model):
         return self
 
 
+#: What segments are held against in the holdout period.
+HOLDOUT_MEASURES = ("holdout_spend", "holdout_active")
+
+
 class SelectionRules(Model):
     """Business rules: a candidate that breaks one is rejected, whatever its indices."""
 
@@ -231,6 +241,11 @@ class SelectionRules(Model):
         10, description="smallest segment, in customers"
     )
     max_segment_share: Share = Field(0.6, description="largest segment, as a share of customers")
+    min_separation: dict[Identifier, Share] = Field(
+        default_factory=dict,
+        description="feature (of preparation.features, or holdout_spend, holdout_active) → share of its "
+        "variance that must lie between the segments; 0.06 is a medium and 0.14 a large effect (Cohen)",
+    )
     min_stability: Share = Field(
         0.6,
         description="share of its customers that each segment must keep in refits on resampled customers "
@@ -369,6 +384,7 @@ class Settings(Model):
     def _consistent(self) -> Self:
         problems = inconsistencies(self.sources, self.cleaning, self.features)
         problems += _pick_problems(self.clustering, self.selection)
+        problems += _separation_problems(self.selection, self.preparation, self.features)
         if problems:
             raise ValueError("\n".join(problems))
         return self
@@ -390,6 +406,21 @@ def _pick_problems(clustering: ClusteringSettings, selection: SelectionSettings)
             f"got {k}"
         )
     return problems
+
+
+def _separation_problems(
+    selection: SelectionSettings, preparation: PreparationSettings, features: FeatureSettings
+) -> list[str]:
+    later = HOLDOUT_MEASURES if features.holdout_days is not None else ()
+    known = (*preparation.features, *later)
+    return [
+        f"selection.rules.min_separation: '{name}' needs features.holdout_days"
+        if name in HOLDOUT_MEASURES
+        else f"selection.rules.min_separation: '{name}' is not in preparation.features; "
+        f"{suggestion(name, known)}"
+        for name in selection.rules.min_separation
+        if name not in known
+    ]
 
 
 def inconsistencies(

@@ -7,7 +7,7 @@ in canonical layout every figure has the same bits in each run.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,8 +22,9 @@ from spark_seg.session import keep, release
 
 Array = NDArray[np.float64]
 _ROWS = 4096
-_BLOCK = pa.schema([("points", pa.binary()), ("draws", pa.binary()), ("labels", pa.binary())])
-_BLOCK_DDL = "points binary, draws binary, labels binary"
+_PARTS = ("points", "draws", "labels", "measures")
+_BLOCK = pa.schema([(part, pa.binary()) for part in _PARTS])
+_BLOCK_DDL = ", ".join(f"{part} binary" for part in _PARTS)
 _CORESET = pa.schema([("points", pa.binary()), ("weights", pa.binary()), ("draws", pa.binary())])
 _CORESET_DDL = "points binary, weights binary, draws binary"
 
@@ -31,11 +32,12 @@ _CORESET_DDL = "points binary, weights binary, draws binary"
 @dataclass(frozen=True)
 class Block:
     """Some customers. `points`: rows × features. `draws`: uniform in [0, 1), from the key. `labels`:
-    rows × stored clusterings."""
+    rows × stored clusterings. `measures`: rows × what clusterings should separate."""
 
     points: Array
     draws: Array
     labels: NDArray[np.int64]
+    measures: Array
 
 
 class Accumulator:
@@ -52,11 +54,12 @@ class Accumulator:
 
 @dataclass(frozen=True)
 class Blocks:
-    """All customers. `pivot`: the first of them, as a point near the data."""
+    """All customers. `pivot` and `measured`: vector and measures of the first, as a point near the data."""
 
     frame: DataFrame
     rows: int
     pivot: Array
+    measured: Array
 
     @property
     def dimensions(self) -> int:
@@ -65,11 +68,11 @@ class Blocks:
 
     def totals(self, kernel: Callable[[], Accumulator]) -> Array:
         """Sum an accumulator's figures over all partitions, correctly rounded, so in any order."""
-        dimensions = self.dimensions
+        dimensions, measures = self.dimensions, len(self.measured)
 
         def partition(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             accumulator = kernel()
-            for block in _unpacked(batches, dimensions):
+            for block in _unpacked(batches, dimensions, measures):
                 accumulator.add(block)
             figures = pa.array([accumulator.figures.tolist()], type=pa.list_(pa.float64()))
             yield pa.RecordBatch.from_arrays([figures], names=["figures"])
@@ -84,7 +87,7 @@ class Blocks:
         with the squared distance to the mean, so rare and far customers are not missed. Who is drawn
         follows from the key alone.
         """
-        rows, dimensions, pivot = self.rows, self.dimensions, self.pivot
+        rows, dimensions, pivot, measures = self.rows, self.dimensions, self.pivot, len(self.measured)
         mean, spread = pivot, 0.0
         if rows > size:
 
@@ -98,7 +101,7 @@ class Blocks:
             mean, spread = pivot + shift, float(sums[-1] - rows * shift @ shift)
 
         def partition(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-            for block in _unpacked(batches, dimensions):
+            for block in _unpacked(batches, dimensions, measures):
                 chance = np.ones(len(block.points))
                 if rows > size:
                     x = block.points - mean
@@ -122,18 +125,22 @@ class Blocks:
         release(self.frame)
 
 
-def pack(frame: DataFrame, labels: list[Column], rows: int, seed: int) -> Blocks:
-    """`customer_id` and `vector` (in canonical layout) with any number of stored labels, in blocks, kept."""
+def pack(
+    frame: DataFrame, labels: Sequence[Column], rows: int, seed: int, measures: Sequence[Column] = ()
+) -> Blocks:
+    """`customer_id` and `vector` (in canonical layout) with stored labels and measures, in blocks, kept."""
     # 53 bits of the hash: a double in [0, 1) that follows from the key and the seed.
     draw = F.shiftrightunsigned(F.xxhash64("customer_id", F.lit(seed)), 11).cast("double") / F.lit(2.0**53)
     columns = frame.select(
         vector_to_array(F.col(VECTOR)).alias("point"),
         draw.alias("draw"),
         F.array(*(label.cast("long") for label in labels)).cast("array<long>").alias("labels"),
+        F.array(*(measure.cast("double") for measure in measures)).cast("array<double>").alias("measures"),
     )
-    row = frame.select(vector_to_array(F.col(VECTOR))).first()
-    pivot = np.array(row[0] if row is not None else [], dtype=np.float64)
-    return Blocks(keep(columns.mapInArrow(_packed, _BLOCK_DDL)), rows, pivot)
+    blocks = keep(columns.mapInArrow(_packed, _BLOCK_DDL))
+    row = columns.select("point", "measures").first()
+    pivot, measured = (np.array(row[i] if row is not None else [], dtype=np.float64) for i in (0, 1))
+    return Blocks(blocks, rows, pivot, measured)
 
 
 def _packed(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -159,18 +166,19 @@ def _block(rows: pa.Table) -> pa.RecordBatch:
     points = np.asarray(whole.column("point").flatten(), dtype=np.float64)
     labels = np.asarray(whole.column("labels").flatten(), dtype=np.int64)
     draws = np.asarray(whole.column("draw"), dtype=np.float64)
+    measures = np.asarray(whole.column("measures").flatten(), dtype=np.float64)
     return pa.RecordBatch.from_arrays(
-        [pa.array([v.tobytes()], type=pa.binary()) for v in (points, draws, labels)], schema=_BLOCK
+        [pa.array([v.tobytes()], type=pa.binary()) for v in (points, draws, labels, measures)], schema=_BLOCK
     )
 
 
-def _unpacked(batches: Iterator[pa.RecordBatch], dimensions: int) -> Iterator[Block]:
+def _unpacked(batches: Iterator[pa.RecordBatch], dimensions: int, measures: int) -> Iterator[Block]:
     for batch in batches:
-        columns = (batch.column(name) for name in ("points", "draws", "labels"))
-        for points, draws, labels in zip(*columns, strict=True):
+        for points, draws, labels, measured in zip(*map(batch.column, _PARTS), strict=True):
             uniform = np.frombuffer(draws.as_py())
             yield Block(
                 np.frombuffer(points.as_py()).reshape(-1, dimensions),
                 uniform,
                 np.frombuffer(labels.as_py(), dtype=np.int64).reshape(len(uniform), -1),
+                np.frombuffer(measured.as_py()).reshape(len(uniform), measures),
             )

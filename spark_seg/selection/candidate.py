@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -18,10 +19,16 @@ class Candidate:
     davies_bouldin: float | None = None
     calinski_harabasz: float | None = None
     cost: float | None = None
+    sample_cost: float | None = None
+    sample_error: float | None = None
+    elbow: bool = False
     bic: float | None = None
+    aic: float | None = None
+    posterior: float | None = None
     collapsed: int | None = None
     agreement: float | None = None
     weakest: float | None = None
+    separation: Mapping[str, float] = field(default_factory=dict)
     sizes: tuple[int, ...] = ()
     accepted: bool = False
     chosen: bool = False

@@ -66,6 +66,15 @@ def _min_stability(c: Candidate, r: SelectionRules) -> str | None:
     return f"a segment keeps {c.weakest:.0%} of itself in refits, less than {r.min_stability:.0%}"
 
 
+def _min_separation(c: Candidate, r: SelectionRules) -> str | None:
+    weak = [
+        f"{c.separation.get(name, 0.0):.1%} of {name} (at least {least:.1%})"
+        for name, least in r.min_separation.items()
+        if c.separation.get(name, 0.0) < least
+    ]
+    return f"segments explain too little: {', '.join(weak)}" if weak else None
+
+
 #: Every rule a candidate must pass, in the order in which reasons are given.
 RULES: dict[str, Rule] = {
     "effective_k": _effective_k,
@@ -76,6 +85,7 @@ RULES: dict[str, Rule] = {
     "max_segment_share": _max_segment_share,
     "indices_finite": _indices_finite,
     "components_spread": _components_spread,
+    "min_separation": _min_separation,
     "min_stability": _min_stability,
 }
 

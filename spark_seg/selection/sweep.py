@@ -8,15 +8,18 @@ fits each candidate on all customers; the reference, and dear.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
+from kneed import KneeLocator
 from pyspark import inheritable_thread_target
 from pyspark.ml.clustering import GaussianMixtureModel
+from pyspark.ml.functions import vector_to_array
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
+from scipy.special import logsumexp
 
 from spark_seg.clustering import (
     Fit,
@@ -36,6 +39,7 @@ from spark_seg.config import ClusteringSettings, Settings
 from spark_seg.selection.blocks import Accumulator, Array, Block, Blocks, pack
 from spark_seg.selection.candidate import Candidate
 from spark_seg.selection.choose import broken_rules
+from spark_seg.selection.estimate import estimated_cost
 from spark_seg.selection.indices import Labeller, measure
 from spark_seg.selection.stability import stability
 from spark_seg.selection.structure import Structure, find_structure
@@ -77,15 +81,17 @@ def sweep(
     settings: Settings,
     baseline: tuple[str, int] | None = None,
     on_fit: OnFit = lambda done, total: None,
+    measures: Sequence[str] = (),
 ) -> Sweep:
     """Fit and measure every algorithm × k.
 
     `frame`: `customer_id` and `vector`, in canonical layout and kept. `baseline`: a column of labels
-    and how many there are, measured beside the candidates. `on_fit(done, total)` reports progress.
+    and how many there are, measured beside the candidates. `measures`: further numeric columns, of
+    which each candidate tells how much it separates them. `on_fit(done, total)` reports progress.
     """
     rows = frame.count()
     stored = [F.col(baseline[0])] if baseline is not None else []
-    blocks = pack(frame, stored, rows, settings.seed)
+    blocks = pack(frame, stored, rows, settings.seed, [F.col(name) for name in measures])
     try:
         points, weights = blocks.coreset(settings.selection.coreset_customers)
         distinct = len(np.unique(points, axis=0))
@@ -98,16 +104,20 @@ def sweep(
             points = directions(points)
         shapes, seeds = _screen(points, weights, settings, possible, on_fit)
         if settings.selection.mode == "exact":
-            swept = _exact(frame, settings, possible, baseline, rows, on_fit)
+            swept = _exact(frame, settings, possible, baseline, rows, on_fit, measures)
         else:
+            estimates = {}
             if len(points) < blocks.rows:
+                estimates = {pair: estimated_cost(points, weights, s) for pair, s in shapes.items()}
                 shapes = _refine(blocks, shapes, settings.selection.refine_passes)
-            swept = _measured(blocks, shapes, seeds, settings, baseline)
+            swept = _measured(blocks, shapes, seeds, settings, baseline, measures)
+            swept = replace(swept, candidates=[_estimated(c, estimates) for c in swept.candidates])
     finally:
         blocks.release()
     judged = [_judged(c, shapes, points, weights, settings) for c in swept.candidates]
     structure = find_structure(points, weights, grid, settings.seed)
     swept = replace(swept, coreset=len(points), structure=structure)
+    judged = _with_elbows(judged)
     found = {(c.algorithm, c.k): c for c in judged}
     candidates = [found.get(pair, _impossible(pair, distinct)) for pair in pairs]
     return replace(swept, candidates=candidates + [c for c in judged if c.algorithm == BASELINE])
@@ -126,20 +136,20 @@ def _measured(
     seeds: dict[Pair, int],
     settings: Settings,
     baseline: tuple[str, int] | None,
+    measures: Sequence[str],
 ) -> Sweep:
-    losses: dict[Pair, float] = {}
-    mixtures = [pair for pair, shape in shapes.items() if isinstance(shape, Gaussians)]
-    if mixtures:
-        sums = _sums(blocks, [shapes[pair] for pair in mixtures])
-        losses = {pair: float(figures[0]) for pair, figures in zip(mixtures, sums, strict=True)}
+    mixtures = {pair: shape for pair, shape in shapes.items() if isinstance(shape, Gaussians)}
+    likelihoods = dict(zip(mixtures, _likelihoods(blocks, list(mixtures.values())), strict=True))
     restarts = settings.clustering.restarts
     candidates = []
     for pair, shape in shapes.items():
         candidate = Candidate(*pair, seed=seeds[pair], restarts=restarts[pair[0]])  # type: ignore[index]
         if isinstance(shape, Gaussians):
+            loss, posterior = likelihoods[pair]
             candidate = replace(
                 candidate,
-                bic=_bic(pair[1], blocks.dimensions, blocks.rows, losses[pair]),
+                **_criteria(pair[1], blocks.dimensions, blocks.rows, loss),
+                posterior=posterior,
                 collapsed=shape.collapsed,
             )
         candidates.append(candidate)
@@ -147,15 +157,56 @@ def _measured(
     if baseline is not None:
         candidates.append(_baseline(baseline))
         labellers.append(_stored(0))
-    measured = _with_indices(candidates, blocks, labellers, settings)
+    measured = _with_indices(candidates, blocks, labellers, settings, measures)
     return Sweep(measured, settings.clustering.distance, shapes=shapes)
 
 
 def _with_indices(
-    candidates: list[Candidate], blocks: Blocks, labellers: list[Labeller], settings: Settings
+    candidates: list[Candidate],
+    blocks: Blocks,
+    labellers: list[Labeller],
+    settings: Settings,
+    measures: Sequence[str],
 ) -> list[Candidate]:
     figures = measure(blocks, labellers, [c.k for c in candidates], settings.clustering.distance)
-    return [replace(c, **asdict(indices)) for c, indices in zip(candidates, figures, strict=True)]
+    result = []
+    for candidate, indices in zip(candidates, figures, strict=True):
+        shares = zip(measures, indices.separation, strict=True)
+        known = {name: share for name, share in shares if math.isfinite(share)}
+        result.append(replace(candidate, **asdict(indices) | {"separation": known}))
+    return result
+
+
+def _likelihoods(blocks: Blocks, shapes: list[Gaussians]) -> list[tuple[float, float]]:
+    """Of each mixture the negative log-likelihood, and the mean probability of the assigned component."""
+    if not shapes:
+        return []
+
+    def update(figures: Array, block: Block) -> None:
+        for i, shape in enumerate(shapes):
+            logs = shape.log_densities(block.points)
+            total = logsumexp(logs, axis=1)
+            figures[2 * i] -= total.sum()
+            figures[2 * i + 1] += np.exp(logs.max(axis=1) - total).sum()
+
+    figures = blocks.totals(lambda: Accumulator(2 * len(shapes), update)).reshape(-1, 2)
+    return [(float(loss), float(posterior) / blocks.rows) for loss, posterior in figures]
+
+
+def _estimated(c: Candidate, estimates: dict[Pair, tuple[float, float]]) -> Candidate:
+    cost, error = estimates.get((c.algorithm, c.k), (None, None))
+    return replace(c, sample_cost=cost, sample_error=error)
+
+
+def _with_elbows(candidates: list[Candidate]) -> list[Candidate]:
+    """Of each algorithm, the k at which the cost bends (Kneedle: Satopää et al. 2011) is marked."""
+    bends = set()
+    for algorithm in {c.algorithm for c in candidates}:
+        own = [c for c in candidates if c.algorithm == algorithm and c.cost is not None]
+        if len(own) > 2:
+            ks, costs = [c.k for c in own], [c.cost for c in own]
+            bends.add((algorithm, KneeLocator(ks, costs, curve="convex", direction="decreasing").knee))
+    return [replace(c, elbow=(c.algorithm, c.k) in bends) for c in candidates]
 
 
 def _labeller(shape: Shape) -> Labeller:
@@ -278,6 +329,7 @@ def _exact(
     baseline: tuple[str, int] | None,
     rows: int,
     on_fit: OnFit,
+    measures: Sequence[str],
 ) -> Sweep:
     done = 0
 
@@ -292,15 +344,23 @@ def _exact(
     with ThreadPoolExecutor(settings.clustering.parallel_fits) as pool:
         fits = dict(zip(pairs, pool.map(fit, pairs), strict=True))
     labelled, labels = _predicted(frame, fits, baseline)
-    blocks = pack(labelled, labels, rows, settings.seed)
+    mixtures = [pair for pair in fits if pair[0] == "mixture"]
+    posteriors = [F.array_max(vector_to_array(F.col(_probability(pair)))) for pair in mixtures]
+    blocks = pack(labelled, labels, rows, settings.seed, [F.col(name) for name in measures])
+    row = labelled.agg(*(F.mean(p) for p in posteriors)).first() if mixtures else None
+    means = dict(zip(mixtures, row or (), strict=True))
     candidates = []
     for pair, result in fits.items():
-        bic = _bic(pair[1], blocks.dimensions, rows, result.loss) if result.algorithm == "mixture" else None
-        candidates.append(Candidate(*pair, seed=result.seed, restarts=result.restarts, bic=bic))
+        candidate = Candidate(*pair, seed=result.seed, restarts=result.restarts)
+        if pair in means:
+            figures = _criteria(pair[1], blocks.dimensions, rows, result.loss)
+            candidate = replace(candidate, **figures, posterior=means[pair])
+        candidates.append(candidate)
     if baseline is not None:
         candidates.append(_baseline(baseline))
     try:
-        measured = _with_indices(candidates, blocks, [_stored(i) for i in range(len(candidates))], settings)
+        stored = [_stored(i) for i in range(len(candidates))]
+        measured = _with_indices(candidates, blocks, stored, settings, measures)
     finally:
         blocks.release()
     return Sweep(measured, settings.clustering.distance, fits=fits)
@@ -314,20 +374,27 @@ def _predicted(
     frame: DataFrame, fits: dict[Pair, Fit], baseline: tuple[str, int] | None
 ) -> tuple[DataFrame, list[Column]]:
     columns = []
-    for i, fit in enumerate(fits.values()):
+    for pair, fit in fits.items():
         model = fit.model.copy()
-        model.setPredictionCol(f"label_{i}")
+        label = f"label_{pair[0]}_{pair[1]}"
+        model.setPredictionCol(label)
         if isinstance(model, GaussianMixtureModel):
-            model.setProbabilityCol(f"probability_{i}")
+            model.setProbabilityCol(_probability(pair))
         frame = model.transform(frame)
-        columns.append(F.col(f"label_{i}"))
+        columns.append(F.col(label))
     if baseline is not None:
         columns.append(F.col(baseline[0]))
     return frame, columns
 
 
-def _bic(k: int, dimensions: int, rows: int, loss: float) -> float:
-    return mixture_parameters(k, dimensions) * math.log(rows) + 2 * loss
+def _probability(pair: Pair) -> str:
+    return f"probability_{pair[0]}_{pair[1]}"
+
+
+def _criteria(k: int, dimensions: int, rows: int, loss: float) -> dict[str, float]:
+    """Schwarz (1978) and Akaike (1974), from the negative log-likelihood."""
+    parameters = mixture_parameters(k, dimensions)
+    return {"bic": parameters * math.log(rows) + 2 * loss, "aic": 2 * parameters + 2 * loss}
 
 
 def _baseline(baseline: tuple[str, int]) -> Candidate:
