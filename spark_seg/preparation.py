@@ -16,10 +16,13 @@ from pyspark.ml import PipelineModel, Transformer
 from pyspark.ml.feature import (
     PCA,
     MinMaxScaler,
+    MinMaxScalerModel,
+    PCAModel,
     RobustScaler,
     RobustScalerModel,
     SQLTransformer,
     StandardScaler,
+    StandardScalerModel,
     VectorAssembler,
 )
 from pyspark.ml.functions import vector_to_array
@@ -115,6 +118,35 @@ def fit_preparation(features: DataFrame, settings: PreparationSettings) -> Prepa
     return Preparation(PipelineModel(stages), tuple(kept), tuple(dropped))
 
 
+def literal(number: float) -> str:
+    """`number` in SQL: a double, to the last bit."""
+    mantissa, _, exponent = repr(float(number)).partition("e")
+    return f"({mantissa}E{exponent or '0'})"
+
+
+def coordinates(stages: Sequence[Transformer]) -> list[Column]:
+    """Each element of `vector`, for rows that the stages of a preparation have transformed.
+
+    Where the stages only assemble and scale, it is the scaler's own arithmetic on the assembler's inputs,
+    equal to the last bit: so a vector that nothing else asks for is never built.
+    """
+    _, assembler, *later = stages
+    elements = list(cast(VectorAssembler, assembler).getInputCols())
+    for stage in later:
+        if isinstance(stage, PCAModel):
+            return [F.get(vector_to_array(F.col(VECTOR)), F.lit(i)) for i in range(stage.pc.numCols)]
+        if isinstance(stage, MinMaxScalerModel):
+            low = stage.originalMin.toArray()
+            units = stage.originalMax.toArray() - low
+            elements = [f"({x} - {literal(a)})" for x, a in zip(elements, low, strict=True)]
+        else:
+            units = (
+                stage.std if isinstance(stage, StandardScalerModel) else cast(RobustScalerModel, stage).range
+            ).toArray()
+        elements = [f"{x} * {literal(1 / unit)}" for x, unit in zip(elements, units, strict=True)]
+    return [F.expr(x) for x in elements]
+
+
 def check_finite(features: DataFrame, names: Sequence[str]) -> None:
     """Raise `InputError` when a feature has values that cannot be scored: NaN, infinite, beyond `LARGEST`.
 
@@ -191,19 +223,14 @@ def _expression(name: str, how: PreparedFeature, statistics: Row) -> str | None:
     if how.cap is None:
         low, high = min(statistics[f"{name}__min"], fill), None
     # Names are identifiers of the feature tables; numbers are written by repr, which loses nothing.
-    value = f"coalesce(cast({name} as double), {_literal(fill)})"
+    value = f"coalesce(cast({name} as double), {literal(fill)})"
     if how.cap is not None:
-        value = f"greatest({_literal(low)}, least({_literal(high)}, {value}))"
+        value = f"greatest({literal(low)}, least({literal(high)}, {value}))"
     origin = low
     if how.log:
         value = f"signum({value}) * log1p(abs({value}))"
         origin = float(np.sign(low) * np.log1p(abs(low)))
-    return f"{value} - {_literal(origin)}"
-
-
-def _literal(number: float) -> str:
-    mantissa, _, exponent = repr(float(number)).partition("e")
-    return f"({mantissa}E{exponent or '0'})"
+    return f"{value} - {literal(origin)}"
 
 
 def _prepared_columns(expressions: dict[str, str]) -> SQLTransformer:
