@@ -128,7 +128,8 @@ def coordinates(stages: Sequence[Transformer]) -> list[Column]:
     """Each element of `vector`, for rows that the stages of a preparation have transformed.
 
     Where the stages only assemble and scale, it is the scaler's own arithmetic on the assembler's inputs,
-    equal to the last bit: so a vector that nothing else asks for is never built.
+    equal to the last bit: nothing has to be unpacked from the vector. (The assembler still runs: its UDF
+    counts as nondeterministic, so Spark never leaves it out of a plan that may need it.)
     """
     _, assembler, *later = stages
     elements = list(cast(VectorAssembler, assembler).getInputCols())

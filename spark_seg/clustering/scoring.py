@@ -1,6 +1,6 @@
 """Fitted model → labels and memberships, as column arithmetic over the model's numbers.
 
-Whole-stage code that outgrows what the JVM compiles (8,000 bytes a method) runs forty times slower. Spark
+Whole-stage code that outgrows what the JVM compiles (8,000 bytes a method) runs many times slower. Spark
 moves an expression into a method of its own when one projection uses it twice: so each distance stands in
 an array and in a minimum, and everything after it works on the array, whatever the number of clusters.
 """
