@@ -197,6 +197,7 @@ ASSIGNMENTS = Spec(
         ),
         Field("distance", _DOUBLE, "distance to the own centre in the fitted geometry; null for mixture"),
         Field("second_segment_id", _INT, "second best segment"),
+        Field("second_confidence", _DOUBLE, "mixture: probability of the second segment; else null"),
         Field("rfm_segment", _STRING, "segment of the standard RFM grid, the baseline"),
     ),
     key=("as_of", "run_id", "customer_id"),
@@ -376,4 +377,6 @@ RUNS = Spec(
 )
 
 #: Every published table by name.
-PUBLISHED = {spec.name: spec for spec in (FEATURES, HOLDOUT, ASSIGNMENTS, CANDIDATES, PROFILES, SPLITS, REJECTS, RUNS)}
+PUBLISHED = {
+    spec.name: spec for spec in (FEATURES, HOLDOUT, ASSIGNMENTS, CANDIDATES, PROFILES, SPLITS, REJECTS, RUNS)
+}

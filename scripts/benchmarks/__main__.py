@@ -14,9 +14,10 @@ from comparison import Comparison
 from demo import demo
 from rich.console import Console
 from rich.table import Table
+from score import score
 from sweep import sweep
 
-BENCHMARKS: dict[str, Callable[[], list[Comparison]]] = {"demo": demo, "sweep": sweep}
+BENCHMARKS: dict[str, Callable[[], list[Comparison]]] = {"demo": demo, "score": score, "sweep": sweep}
 
 
 def main() -> None:

@@ -122,8 +122,8 @@ class FeatureSettings(Model):
 
     holdout_days: Days | None = Field(
         None,
-        description="length of a later period [as_of, as_of + holdout_days), in days: where the orders reach "
-        "so far (a run for a day in the past), segments are held against what customers did in it; null: none",
+        description="length of a later period [as_of, as_of + holdout_days), in days: where the orders "
+        "reach so far (a run for a past day), segments are held against what customers did in it; null: none",
     )
 
     @model_validator(mode="after")

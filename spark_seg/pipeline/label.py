@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import cast
 
 from pyspark.ml import PipelineModel
-from pyspark.ml.clustering import GaussianMixtureModel
 from pyspark.ml.feature import VectorAssembler
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from spark_seg.clustering import Model, distance_to_second
+from spark_seg.clustering import SCORES, Model, distance_of, score
 from spark_seg.errors import InputError
 from spark_seg.preparation import check_directions, check_finite
 from spark_seg.segments import Segment, grid_index, grid_name
@@ -22,7 +21,7 @@ from spark_seg.tables import SPARK_FAILURES
 
 @dataclass(frozen=True)
 class Labelled:
-    """Customers with their features and `cluster, confidence, distance, second_cluster`, kept."""
+    """Customers with their features, `cluster` and the columns `SCORES`, kept."""
 
     frame: DataFrame
 
@@ -57,21 +56,15 @@ def label_customers(model: PipelineModel, customers: DataFrame) -> Labelled:
             f"{', '.join(customers.columns)}. Build the features with the configuration of the training run"
         )
     check_finite(customers, needed)
-    clustering = cast(Model, model.stages[-1])
-    distance = "euclidean"
-    if not isinstance(clustering, GaussianMixtureModel):
-        distance = clustering.getDistanceMeasure()
-    if distance == "cosine":
+    if distance_of(cast(Model, model.stages[-1])) == "cosine":
         check_directions(PipelineModel(model.stages[:-1]).transform(customers))
-    confidence, near, second = distance_to_second(clustering, distance)
-    frame = model.transform(customers).select(
-        *customers.columns,
-        "cluster",
-        confidence.alias("confidence"),
-        near.alias("distance"),
-        second.alias("second_cluster"),
-    )
-    return Labelled(keep(frame))
+    return Labelled(keep(scored(model, customers)))
+
+
+def scored(model: PipelineModel, customers: DataFrame) -> DataFrame:
+    """Checked customers with `cluster` and the columns `SCORES` of a fitted pipeline added."""
+    frame = score(cast(Model, model.stages[-1]), model.transform(customers))
+    return frame.select(*customers.columns, "cluster", *SCORES)
 
 
 def mapped_assignments(labelled: DataFrame, segments: Sequence[Segment]) -> DataFrame:
@@ -91,5 +84,6 @@ def mapped_assignments(labelled: DataFrame, segments: Sequence[Segment]) -> Data
         "confidence",
         "distance",
         mapped(ids, "second_cluster").alias("second_segment_id"),
+        "second_confidence",
         grid_name(grid_index(F.col("r_score"), F.col("f_score"))).alias("rfm_segment"),
     )

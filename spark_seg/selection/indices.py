@@ -96,7 +96,7 @@ def _unit(points: Array, unit: bool) -> Array:
 def _first_pass(
     labellers: Sequence[Labeller], ks: Sequence[int], pivot: Array, measured: Array, unit: bool
 ) -> Accumulator:
-    """Per clustering n, Σ‖x‖², Σx and Σ of each measure, by cluster; at the end Σ of each measure's square."""
+    """Per clustering n, Σ‖x‖², Σx and Σ of each measure by cluster; last, Σ of each measure's square."""
     values = 2 + len(pivot) + len(measured)
 
     def update(figures: Array, block: Block) -> None:

@@ -146,12 +146,8 @@ def _measured(
         candidate = Candidate(*pair, seed=seeds[pair], restarts=restarts[pair[0]])  # type: ignore[index]
         if isinstance(shape, Gaussians):
             loss, posterior = likelihoods[pair]
-            candidate = replace(
-                candidate,
-                **_criteria(pair[1], blocks.dimensions, blocks.rows, loss),
-                posterior=posterior,
-                collapsed=shape.collapsed,
-            )
+            bic, aic = _criteria(pair[1], blocks.dimensions, blocks.rows, loss)
+            candidate = replace(candidate, bic=bic, aic=aic, posterior=posterior, collapsed=shape.collapsed)
         candidates.append(candidate)
     labellers = [_labeller(shape) for shape in shapes.values()]
     if baseline is not None:
@@ -353,8 +349,8 @@ def _exact(
     for pair, result in fits.items():
         candidate = Candidate(*pair, seed=result.seed, restarts=result.restarts)
         if pair in means:
-            figures = _criteria(pair[1], blocks.dimensions, rows, result.loss)
-            candidate = replace(candidate, **figures, posterior=means[pair])
+            bic, aic = _criteria(pair[1], blocks.dimensions, rows, result.loss)
+            candidate = replace(candidate, bic=bic, aic=aic, posterior=means[pair])
         candidates.append(candidate)
     if baseline is not None:
         candidates.append(_baseline(baseline))
@@ -391,10 +387,10 @@ def _probability(pair: Pair) -> str:
     return f"probability_{pair[0]}_{pair[1]}"
 
 
-def _criteria(k: int, dimensions: int, rows: int, loss: float) -> dict[str, float]:
-    """Schwarz (1978) and Akaike (1974), from the negative log-likelihood."""
+def _criteria(k: int, dimensions: int, rows: int, loss: float) -> tuple[float, float]:
+    """BIC (Schwarz 1978) and AIC (Akaike 1974), from the negative log-likelihood."""
     parameters = mixture_parameters(k, dimensions)
-    return {"bic": parameters * math.log(rows) + 2 * loss, "aic": 2 * parameters + 2 * loss}
+    return parameters * math.log(rows) + 2 * loss, 2 * parameters + 2 * loss
 
 
 def _baseline(baseline: tuple[str, int]) -> Candidate:

@@ -44,7 +44,7 @@ def schema(spark: SparkSession) -> Iterator[str]:
 
 def rows(store: Store, *ids: str, as_of: date = DAY, run_id: str = ONE, segment: int = 1) -> DataFrame:
     return store.spark.createDataFrame(
-        [(as_of, run_id, i, segment, "a", 0.5, 1.0, 2, "champions") for i in ids], ASSIGNMENTS.schema
+        [(as_of, run_id, i, segment, "a", 0.5, 1.0, 2, 0.3, "champions") for i in ids], ASSIGNMENTS.schema
     )
 
 
@@ -162,6 +162,15 @@ def test_a_type_that_changed_is_refused_with_a_sentence_before_anything_is_writt
     ]
     assert "got string in" in refused.value.problems[0]
     assert DeltaTable(str(store.ref("assignments").path)).version() == 0
+
+
+def test_assignments_from_before_the_second_confidence_have_none(store: Store) -> None:
+    old = rows(store, "x").drop("second_confidence")
+    old.write.format("delta").partitionBy("as_of", "run_id").save(store.ref("assignments").path)
+    stage(store, "y", run_id=TWO)
+    frame = store.read("assignments")
+    assert frame is not None
+    assert {r.customer_id: r.second_confidence for r in frame.collect()} == {"x": None, "y": 0.3}
 
 
 @pytest.mark.parametrize("place", ["path", "catalog"])

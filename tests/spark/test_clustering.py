@@ -17,7 +17,7 @@ from pyspark.sql.types import StringType, StructField, StructType
 from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
 
-from spark_seg.clustering import ALGORITHMS, Fit, Model, best_fit, distance_to_second, mixture_parameters
+from spark_seg.clustering import ALGORITHMS, Fit, Model, best_fit, mixture_parameters, score
 from spark_seg.config import ClusteringSettings, PreparationSettings
 from spark_seg.preparation import ROWS_PER_PARTITION, VECTOR, canonical_layout, fit_preparation
 
@@ -206,19 +206,12 @@ def test_cosine_groups_by_direction_whatever_the_length(
     assert adjusted_rand_score(truth, labels(euclidean.model, frame)) < 0.9
 
 
-def scored(fit: Fit, frame: DataFrame, distance: str) -> tuple[np.ndarray, ...]:
+def scored(fit: Fit, frame: DataFrame) -> tuple[np.ndarray, ...]:
     """(points, cluster, confidence, distance, second) of every row."""
-    confidence, near, second = distance_to_second(fit.model, distance)
-    rows = (
-        fit.model.transform(frame)
-        .select(VECTOR, "cluster", confidence.alias("confidence"), near.alias("near"), second.alias("second"))
-        .collect()
-    )
+    rows = score(fit.model, fit.model.transform(frame)).collect()
     points = np.array([row[VECTOR].toArray() for row in rows])
-    return (
-        points,
-        *(np.array([row[n] for row in rows]) for n in ("cluster", "confidence", "near", "second")),
-    )
+    names = ("cluster", "confidence", "distance", "second_cluster")
+    return points, *(np.array([row[name] for row in rows]) for name in names)
 
 
 @pytest.mark.parametrize("distance", ["euclidean", "cosine"])
@@ -227,7 +220,7 @@ def test_distances_and_confidence_agree_with_numpy(
     rays: tuple[DataFrame, np.ndarray], algorithm: str, distance: str
 ) -> None:
     fit = ALGORITHMS[algorithm](rays[0], 5, 3, settings(distance))
-    points, cluster, confidence, near, second = scored(fit, rays[0], distance)
+    points, cluster, confidence, near, second = scored(fit, rays[0])
     centres = np.array(fit.model.clusterCenters())
     if distance == "cosine":
         norms = np.linalg.norm(points, axis=1)[:, None] * np.linalg.norm(centres, axis=1)
@@ -252,7 +245,7 @@ def test_a_mixture_is_confident_by_probability_and_has_no_distance(
 ) -> None:
     frame = rays[0]
     fit = ALGORITHMS["mixture"](frame, 4, 3, settings(max_iterations=FEW))
-    _, cluster, confidence, near, second = scored(fit, frame, "euclidean")
+    _, cluster, confidence, near, second = scored(fit, frame)
     probability = np.array([r["probability"].toArray() for r in fit.model.transform(frame).collect()])
     rows = np.arange(len(probability))
     assert (confidence == probability[rows, cluster]).all()
@@ -267,7 +260,7 @@ def test_a_customer_on_all_centres_at_once_has_no_confidence(spark: SparkSession
     frame = canonical_layout(table(spark, points), 4)
     fit = ALGORITHMS["kmeans"](frame, 2, 1, settings())
     middle = table(spark, np.array([[0.0, 1.0], [0.0, 0.0]]))
-    _, _, confidence, near, _ = scored(fit, middle, "euclidean")
+    _, _, confidence, near, _ = scored(fit, middle)
     assert confidence.tolist() == [0.0, 1.0]
     assert near.tolist() == [1.0, 0.0]
 
@@ -276,7 +269,7 @@ def test_a_customer_on_all_centres_at_once_has_no_confidence(spark: SparkSession
 def test_a_model_that_found_one_cluster_only_has_no_second(spark: SparkSession, algorithm: str) -> None:
     frame = canonical_layout(table(spark, np.full((6, 2), 3.0)), 6)
     fit = ALGORITHMS[algorithm](frame, 2, 1, settings())
-    _, cluster, confidence, near, second = scored(fit, frame, "euclidean")
+    _, cluster, confidence, near, second = scored(fit, frame)
     assert set(cluster) == {0}
     assert set(confidence) == {0.0}
     assert set(near) == {0.0}
