@@ -12,11 +12,12 @@ from dataclasses import asdict
 
 from comparison import Comparison
 from demo import demo
+from features import features
 from rich.console import Console
 from rich.table import Table
 from sweep import sweep
 
-BENCHMARKS: dict[str, Callable[[], list[Comparison]]] = {"demo": demo, "sweep": sweep}
+BENCHMARKS: dict[str, Callable[[], list[Comparison]]] = {"demo": demo, "features": features, "sweep": sweep}
 
 
 def main() -> None:
