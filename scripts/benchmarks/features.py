@@ -114,7 +114,9 @@ def write_tables(spark: SparkSession, rows: int, folder: Path) -> None:
         F.concat(F.lit("o"), F.col("number").cast("string")).alias("order_id"),
         at("number", rows // 20 + 1).alias("ordered_at"),
         F.when(back, -amount).otherwise(amount).alias("amount"),
-        F.concat(F.lit("k"), F.floor(F.pow(uniform("id", 7), F.lit(2)) * 20).cast("string")).alias("category"),
+        F.concat(F.lit("k"), F.floor(F.pow(uniform("id", 7), F.lit(2)) * 20).cast("string")).alias(
+            "category"
+        ),
         back.alias("is_return"),
     ).write.parquet(str(folder / "orders"))
 
@@ -138,7 +140,7 @@ def scan(spark: SparkSession, folder: Path) -> None:
 
 def ours(spark: SparkSession, folder: Path) -> DataFrame:
     orders, events = read(spark, folder)
-    return build_features(daily_activity(orders, events), None, AS_OF, SETTINGS)
+    return build_features(daily_activity(orders, events, SETTINGS.engagement), None, AS_OF, SETTINGS)
 
 
 def naive(spark: SparkSession, folder: Path) -> DataFrame:
@@ -157,11 +159,17 @@ def naive(spark: SparkSession, folder: Path) -> DataFrame:
         return frame.where((F.col("day") >= F.lit(end - timedelta(days=days))) & (F.col("day") < F.lit(end)))
 
     def rfm(days: int, suffix: str, before: int = 0) -> DataFrame:
-        return last(orders, days, before).groupBy("customer_id").agg(
-            F.date_diff(F.lit(AS_OF), F.max(F.when(F.col("bought"), F.col("day")))).alias(f"recency{suffix}"),
-            F.count_distinct(F.when(F.col("bought"), F.col("order_id"))).alias(f"frequency{suffix}"),
-            F.sum("amount").alias(f"monetary{suffix}"),
-            F.sum("returned").alias(f"returned{suffix}"),
+        return (
+            last(orders, days, before)
+            .groupBy("customer_id")
+            .agg(
+                F.date_diff(F.lit(AS_OF), F.max(F.when(F.col("bought"), F.col("day")))).alias(
+                    f"recency{suffix}"
+                ),
+                F.count_distinct(F.when(F.col("bought"), F.col("order_id"))).alias(f"frequency{suffix}"),
+                F.sum("amount").alias(f"monetary{suffix}"),
+                F.sum("returned").alias(f"returned{suffix}"),
+            )
         )
 
     bought = orders.where("bought").select("customer_id", "day").distinct()
@@ -219,9 +227,7 @@ def naive(spark: SparkSession, folder: Path) -> DataFrame:
                 "engagement_recency_days"
             ),
         ),
-        contacted.join(
-            answered.withColumn("answered", F.lit(1)), ["customer_id", "subject"], "left"
-        )
+        contacted.join(answered.withColumn("answered", F.lit(1)), ["customer_id", "subject"], "left")
         .groupBy("customer_id")
         .agg(
             F.count(F.lit(1)).cast("int").alias("contacts"),

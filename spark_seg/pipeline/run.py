@@ -162,7 +162,9 @@ def _build(plan: Plan, draft: _Draft) -> DataFrame:
         raw_customers = canonical_customers(sources, settings.time_zone)
         events = clean_events(raw_events, rules) if raw_events is not None else None
         customers = clean_customers(raw_customers, rules) if raw_customers is not None else None
-        activity = draft.keep(daily_activity(orders.kept, events.kept if events else None))
+        activity = draft.keep(
+            daily_activity(orders.kept, events.kept if events else None, settings.features.engagement)
+        )
         attributes = draft.keep(customers.kept) if customers else None
         days = activity.count()
         if attributes is not None:
