@@ -1,4 +1,4 @@
-"""Trusted rows → activity: what a customer did on a day, the state from which the features of any `as_of` come.
+"""Trusted rows → what a customer did on a day: the state from which the features of any `as_of` come.
 
 Two such states of different days are merged by putting them one after the other, so a new day costs
 a day. It is flat, and sums are decimals: the state does not depend on the order of rows, and no step

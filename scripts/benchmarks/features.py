@@ -184,8 +184,8 @@ def naive(spark: SparkSession, folder: Path) -> DataFrame:
     decay = F.pow(F.lit(0.5), F.date_diff(F.lit(AS_OF), "day") / float(engagement.half_life_days))
     weighed = last(events, 365).withColumn("weight", weight)
     about = last(events, 365).where("subject is not null").select("customer_id", "subject", "kind")
-    contacted = about.where(F.col("kind") == engagement.contact_kind).drop("kind").distinct()
-    answered = about.where(F.col("kind") == engagement.response_kind).drop("kind").distinct()
+    contacted = about.where(F.col("kind") == F.lit(engagement.contact_kind)).drop("kind").distinct()
+    answered = about.where(F.col("kind") == F.lit(engagement.response_kind)).drop("kind").distinct()
     spend = (
         lines.groupBy("customer_id", "order_id", "category")
         .agg(F.sum("amount").alias("spent"))
@@ -384,7 +384,6 @@ def must_agree(spark: SparkSession, folder: Path) -> None:
         ("naive", naive(spark, folder)),
         ("duckdb", spark.read.parquet(str(folder / "duckdb.parquet"))),
     ):
-        theirs = theirs.select(*mine.columns)
         left = mine.select("customer_id", F.struct(*mine.columns).alias("a"))
         right = theirs.select("customer_id", F.struct(*mine.columns).alias("b"))
         both = left.join(right, "customer_id", "full")
