@@ -41,10 +41,10 @@ SETTINGS = FeatureSettings.model_validate(
 KINDS = tuple(SETTINGS.engagement.kinds)
 
 
-def features(events: int = 50_000_000) -> list[Comparison]:
+def features(events: int = 5_000_000) -> list[Comparison]:
     settings = load_settings([ROOT / "conf/demo.yaml", ROOT / "conf/local.yaml"])
     spark = start_session(settings.session)
-    spark.conf.set("spark.sql.shuffle.partitions", max(4, events // 1_000_000))
+    spark.conf.set("spark.sql.shuffle.partitions", max(4, events // 500_000))
     folder = Path(tempfile.mkdtemp(prefix="spark_seg_bench_"))
     try:
         for name, rows in (("warm", 200_000), ("full", events)):
