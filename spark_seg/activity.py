@@ -1,72 +1,66 @@
-"""Trusted rows → one row per customer and day: the state from which the features of any `as_of` come.
+"""Trusted rows → what a customer did on a day: the state from which the features of any `as_of` come.
 
 Two such states of different days are merged by putting them one after the other, so a new day costs
-a day. Sums are decimals and lists are sorted: the state does not depend on the order of rows.
+a day. It is flat, and sums are decimals: the state does not depend on the order of rows, and no step
+gathers lists. Each source is read once and moved once, to where its customer's rows lie together.
 """
 
 from __future__ import annotations
 
-from pyspark.sql import DataFrame
+from functools import reduce
+
+from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
-from spark_seg.tables import ACTIVITY, conform
+from spark_seg.config import EngagementSettings
+from spark_seg.tables import activity_spec, conform, events_column
 
 
-def daily_activity(orders: DataFrame, events: DataFrame | None) -> DataFrame:
-    """`orders` and `events` of `cleaning` → the columns of `ACTIVITY`, one row per customer and day."""
-    purchases = _daily_orders(orders)
-    if events is None:
-        merged = purchases.withColumns({"events": F.lit(None), "subjects": F.lit(None)})
-    else:
-        merged = purchases.join(_daily_events(events), on=["customer_id", "day"], how="full")
-    empty = {
-        "orders": F.lit(0),
-        "amount": F.lit(0),
-        "returned": F.lit(0),
-        "categories": F.array(),
-        "events": F.create_map(),
-        "subjects": F.array(),
-    }
-    types = {field.name: field.type for field in ACTIVITY.fields}
-    filled = {
-        name: F.coalesce(F.col(name).cast(types[name]), default.cast(types[name]))
-        for name, default in empty.items()
-    }
-    return conform(merged.withColumns(filled), ACTIVITY)
+def daily_activity(orders: DataFrame, events: DataFrame | None, engagement: EngagementSettings) -> DataFrame:
+    """`orders` and `events` of `cleaning` → the columns of `activity_spec(engagement.kinds)`.
+
+    One row per customer, day and category bought, and one per customer, day and subject of a contact or
+    an answer; all other events of a day are in its row without a subject.
+    """
+    spec = activity_spec(engagement.kinds)
+    parts = [_daily_orders(orders)]
+    if events is not None:
+        parts.append(_daily_events(events, engagement))
+    return reduce(
+        DataFrame.unionByName,
+        (
+            conform(part.withColumns({c: F.lit(None) for c in spec.columns if c not in part.columns}), spec)
+            for part in parts
+        ),
+    )
 
 
 def _daily_orders(orders: DataFrame) -> DataFrame:
-    """Lines → orders → days. Lines of a customer lie together, so no step moves rows again."""
-    by_category = orders.groupBy("customer_id", "order_id", "category").agg(
-        F.min("ordered_at").alias("first_at"),
-        F.sum("amount").alias("amount"),
-        F.sum(F.when(F.col("is_return"), -F.col("amount"))).alias("returned"),
-        F.max(~F.col("is_return")).alias("is_purchase"),
+    """An order counts in the row of the first of its categories, so that sums over rows count it once."""
+    by_category = Window.partitionBy("customer_id", "order_id").orderBy("category")
+    order = by_category.rowsBetween(Window.unboundedPreceding, Window.unboundedFollowing)
+    lines = orders.repartition("customer_id").select(
+        "customer_id",
+        F.to_date(F.min("ordered_at").over(order)).alias("day"),
+        "category",
+        "amount",
+        F.when(F.col("is_return"), -F.col("amount")).alias("returned"),
+        (F.max(~F.col("is_return")).over(order) & (F.row_number().over(by_category) == 1)).alias("counts"),
     )
-    entry = F.when(F.col("category").isNotNull(), F.struct("category", "amount"))
-    by_order = by_category.groupBy("customer_id", "order_id").agg(
-        F.to_date(F.min("first_at")).alias("day"),
+    return lines.groupBy("customer_id", "day", "category").agg(
+        F.count_if("counts").alias("orders"),
         F.sum("amount").alias("amount"),
-        F.sum("returned").alias("returned"),
-        F.max("is_purchase").alias("is_purchase"),
-        F.collect_list(entry).alias("entries"),
-    )
-    return by_order.groupBy("customer_id", "day").agg(
-        F.count_if("is_purchase").alias("orders"),
-        F.sum("amount").alias("amount"),
-        F.sum("returned").alias("returned"),
-        F.array_sort(F.flatten(F.collect_list("entries"))).alias("categories"),
+        F.coalesce(F.sum("returned"), F.lit(0)).alias("returned"),
     )
 
 
-def _daily_events(events: DataFrame) -> DataFrame:
-    by_kind = (
-        events.withColumn("day", F.to_date("occurred_at"))
-        .groupBy("customer_id", "day", "kind")
-        .agg(F.count(F.lit(1)).alias("n"), F.collect_set("subject").alias("subjects"))
+def _daily_events(events: DataFrame, engagement: EngagementSettings) -> DataFrame:
+    kinds = [kind for kind in (engagement.contact_kind, engagement.response_kind) if kind is not None]
+    acts = events.select(
+        "customer_id",
+        F.to_date("occurred_at").alias("day"),
+        F.when(F.col("kind").isin(kinds), F.col("subject")).alias("subject"),
+        "kind",
     )
-    pairs = F.transform("subjects", lambda s: F.struct(F.col("kind"), s.alias("subject")))
-    return by_kind.groupBy("customer_id", "day").agg(
-        F.map_from_entries(F.array_sort(F.collect_list(F.struct("kind", "n")))).alias("events"),
-        F.array_sort(F.flatten(F.collect_list(pairs))).alias("subjects"),
-    )
+    counts = (F.count_if(F.col("kind") == kind).alias(events_column(kind)) for kind in engagement.kinds)
+    return acts.repartition("customer_id").groupBy("customer_id", "day", "subject").agg(*counts)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pyspark.errors import PySparkException
@@ -142,30 +143,38 @@ CUSTOMERS = Spec(
     key=("customer_id",),
 )
 
-ACTIVITY = Spec(
+_ACTIVITY = Spec(
     "activity",
     (
         Field("customer_id", _STRING, "the customer"),
         Field(
             "day", DateType(), "day in the business time zone; an order belongs to the day of its first line"
         ),
-        Field("orders", _LONG, "orders with at least one line that is not a return"),
-        Field("amount", MONEY, "net amount, returns taken off"),
-        Field("returned", MONEY, "amount of returns, as a positive number"),
+        Field("category", _STRING, "what was bought; null in rows of events"),
+        Field("subject", _STRING, "what a contact or an answer is about; null in rows of purchases"),
         Field(
-            "categories",
-            ArrayType(struct_of(category=_STRING, amount=MONEY)),
-            "net amount by category, one entry for each order and category",
+            "orders",
+            _LONG,
+            "orders with at least one line that is not a return, each counted in the first of its "
+            "categories; null in rows of events",
         ),
-        Field("events", MapType(_STRING, _LONG), "events by kind"),
-        Field(
-            "subjects",
-            ArrayType(struct_of(kind=_STRING, subject=_STRING)),
-            "distinct (kind, subject) pairs of the day",
-        ),
+        Field("amount", MONEY, "net amount, returns taken off; null in rows of events"),
+        Field("returned", MONEY, "amount of returns, as a positive number; null in rows of events"),
     ),
-    key=("customer_id", "day"),
+    key=("customer_id", "day", "category", "subject"),
 )
+
+
+def events_column(kind: str) -> str:
+    """The column of the activity that counts events of `kind`."""
+    return f"events_{kind}"
+
+
+def activity_spec(kinds: Iterable[str]) -> Spec:
+    """The daily state, with a count for each declared kind of event."""
+    comment = "events of this kind; null in rows of purchases"
+    return _ACTIVITY.extended(tuple(Field(events_column(kind), _LONG, comment) for kind in kinds))
+
 
 # ---------------------------------------------------------------- published tables
 

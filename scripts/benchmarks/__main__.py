@@ -12,12 +12,18 @@ from dataclasses import asdict
 
 from comparison import Comparison
 from demo import demo
+from features import features
 from rich.console import Console
 from rich.table import Table
 from score import score
 from sweep import sweep
 
-BENCHMARKS: dict[str, Callable[[], list[Comparison]]] = {"demo": demo, "score": score, "sweep": sweep}
+BENCHMARKS: dict[str, Callable[[], list[Comparison]]] = {
+    "demo": demo,
+    "features": features,
+    "score": score,
+    "sweep": sweep,
+}
 
 
 def main() -> None:

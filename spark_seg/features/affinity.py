@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column
 from pyspark.sql import functions as F
 from pyspark.sql.types import DoubleType, LongType, StringType
 
+from spark_seg.features.purchases import monetary
 from spark_seg.features.scope import Scope
 from spark_seg.tables import Field
 
@@ -16,29 +17,12 @@ AFFINITY_FIELDS = (
 )
 
 
-def category_affinity(activity: DataFrame, s: Scope) -> DataFrame:
-    """Columns of `ACTIVITY` → `customer_id` and `AFFINITY_FIELDS`, for customers with categories."""
-    spend = (
-        activity.where(s.observation.contains(F.col("day")))
-        .select("customer_id", F.explode("categories").alias("c"))
-        .groupBy("customer_id", F.col("c.category").alias("category"))
-        .agg(F.sum("c.amount").alias("amount"))
-        .where("amount > 0")
-    )
-    best = F.min(F.struct((-F.col("amount")).alias("negated"), "category"))
-    return (
-        spend.groupBy("customer_id")
-        .agg(
-            best.alias("best"),
-            F.sum("amount").alias("spent"),
-            F.count(F.lit(1)).alias("category_breadth"),
-        )
-        .select(
-            "customer_id",
-            F.col("best.category").alias("top_category"),
-            F.try_divide((-F.col("best.negated")).cast("double"), F.col("spent").cast("double")).alias(
-                "top_category_share"
-            ),
-            "category_breadth",
-        )
-    )
+def affinity(s: Scope) -> dict[str, Column]:
+    """Aggregates over a customer's categories, which have the measures of purchases."""
+    amount = F.when(F.col("category").isNotNull() & (monetary(s) > 0), monetary(s))
+    best = F.min(F.when(amount.isNotNull(), F.struct((-amount).alias("negated"), "category")))
+    return {
+        "top_category": best["category"],
+        "top_category_share": F.try_divide((-best["negated"]).cast("double"), F.sum(amount).cast("double")),
+        "category_breadth": F.count(amount),
+    }

@@ -1,4 +1,4 @@
-"""All features of a snapshot: one aggregation for purchases and events, one for categories."""
+"""All features of a snapshot: purchases and events are added up apart and joined by customer."""
 
 from __future__ import annotations
 
@@ -12,17 +12,24 @@ from pyspark.sql.types import BooleanType, IntegerType, MapType, NumericType, St
 
 from spark_seg.config import FeatureSettings
 from spark_seg.errors import ConfigError, suggestion
-from spark_seg.features.affinity import AFFINITY_FIELDS, category_affinity
+from spark_seg.features.affinity import AFFINITY_FIELDS, affinity
 from spark_seg.features.engagement import (
     RESPONSE_FEATURES,
     SCORE_FEATURES,
+    answers,
     engagement_features,
+    event_measures,
     kind_features,
 )
 from spark_seg.features.lifecycle import lifecycle_stage
-from spark_seg.features.purchases import PURCHASE_FEATURES, period_features
+from spark_seg.features.purchases import (
+    PURCHASE_FEATURES,
+    period_features,
+    purchase_measures,
+    with_previous,
+)
 from spark_seg.features.rfm import cut_points, rfm_scores
-from spark_seg.features.scope import Feature, Scope
+from spark_seg.features.scope import Feature, Measure, Scope
 from spark_seg.tables import FEATURES, Field, Spec
 
 _DERIVED_FIELDS = (
@@ -95,27 +102,45 @@ def build_features(
 ) -> DataFrame:
     """One row per customer seen in `activity` before `as_of`.
 
-    `activity`: columns of `ACTIVITY`. `customers`: `customer_id, attributes`, or None. Result:
+    `activity`: columns of `activity_spec`. `customers`: `customer_id, attributes`, or None. Result:
     the columns of `feature_spec(settings)` without `as_of`, `run_id` and the three scores.
     """
     scope = Scope(as_of, settings)
     past = activity.where(F.col("day") < F.lit(as_of))
-    aggregates = [f.column(scope).cast(f.type).alias(name) for name, f in catalogue(settings).items()]
-    acted = (F.col("orders") > 0) | (F.size("events") > 0)
-    seen = F.count_if(scope.observation.contains(F.col("day")) & acted) > 0
-    features = past.groupBy("customer_id").agg(*aggregates, seen.alias("seen"))
-    features = features.join(category_affinity(past, scope), on="customer_id", how="left")
+    bought = with_previous(past.where(F.col("orders").isNotNull()))
+    measures = purchase_measures(scope)
+    measured = _added_up(bought, "category", measures, affinity(scope))
+    if settings.engagement.kinds:
+        of_events = event_measures(scope)
+        acted = _added_up(past.where(F.col("orders").isNull()), "subject", of_events, answers(scope))
+        measured = measured.join(acted, on="customer_id", how="full")
+        measures |= of_events
+    filled = {n: F.coalesce(n, F.lit(m.empty)) for n, m in measures.items() if m.empty is not None}
+    features = measured.withColumns(filled | {"category_breadth": F.coalesce("category_breadth", F.lit(0))})
+    formulas = [f.column(scope).cast(f.type).alias(name) for name, f in catalogue(settings).items()]
+    seen = F.col("last event observed").isNotNull() if settings.engagement.kinds else F.lit(False)
+    features = features.select(
+        "customer_id", *formulas, *(field.name for field in AFFINITY_FIELDS), seen.alias("seen")
+    )
     if customers is None:
         features = features.withColumn("attributes", F.create_map().cast(MapType(StringType(), StringType())))
     else:
         features = features.join(customers, on="customer_id", how="left")
     return features.withColumns(
-        {
-            "category_breadth": F.coalesce("category_breadth", F.lit(0)),
-            "lifecycle_stage": lifecycle_stage(settings.lifecycle),
-            "eligible": _eligible(settings),
-        }
+        {"lifecycle_stage": lifecycle_stage(settings.lifecycle), "eligible": _eligible(settings)}
     ).drop("seen")
+
+
+def _added_up(
+    rows: DataFrame, part: str, measures: dict[str, Measure], over_parts: dict[str, Column]
+) -> DataFrame:
+    """One row per customer: `measures`, and what `over_parts` says of a customer's categories or subjects.
+
+    Rows of a customer lie together already: neither step moves them.
+    """
+    parts = rows.groupBy("customer_id", part).agg(*(m.column.alias(name) for name, m in measures.items()))
+    merged = (m.merge(name).alias(name) for name, m in measures.items())
+    return parts.groupBy("customer_id").agg(*merged, *(c.alias(name) for name, c in over_parts.items()))
 
 
 def score_rfm(features: DataFrame) -> FeatureSet:
@@ -127,4 +152,5 @@ def score_rfm(features: DataFrame) -> FeatureSet:
 
 
 def _eligible(settings: FeatureSettings) -> Column:
-    return F.col("frequency") > 0 if settings.eligible == "buyers" else F.col("seen")
+    buyer = F.col("frequency") > 0
+    return buyer if settings.eligible == "buyers" else buyer | F.col("seen")

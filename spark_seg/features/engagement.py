@@ -1,4 +1,4 @@
-"""Features of events: counts, active days, scores and answers to contacts, in the same `groupBy`."""
+"""Features of events: what is added up over a customer's rows of events, and formulas over it."""
 
 from __future__ import annotations
 
@@ -7,60 +7,95 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import DecimalType, DoubleType, IntegerType, LongType
 
 from spark_seg.config import EngagementSettings
-from spark_seg.features.scope import Feature, Scope, total
+from spark_seg.features.scope import Feature, Measure, Scope, latest, total
 from spark_seg.periods import days_until
+from spark_seg.tables import events_column
 
 #: Weights of single events, exact to 1e-12, so that their sum does not depend on the order of rows.
 _WEIGHT = DecimalType(24, 12)
+_PARTS = 1e12
 
 
-def _count_of(kind: str) -> Column:
-    return F.coalesce(F.try_element_at("events", F.lit(kind)), F.lit(0))
+def _weighted(counts: dict[str, Column], settings: EngagementSettings) -> Column:
+    """Events times the weight of their kind."""
+    return sum((counts[k] * F.lit(float(w)) for k, w in settings.kinds.items() if w), F.lit(0.0))
 
 
-def _weight(s: Scope) -> Column:
-    """Weighted events of one row."""
-    parts = [_count_of(kind) * F.lit(float(weight)) for kind, weight in s.settings.engagement.kinds.items()]
-    return F.greatest(F.lit(0.0), sum(parts[1:], parts[0]))
+def _count(kind: str) -> str:
+    return f"events of {kind}"
+
+
+def _days(kind: str) -> str:
+    return f"days of {kind}"
+
+
+def _words(s: Scope) -> range:
+    return range(-(-s.settings.lookback_days // 64))
+
+
+def event_measures(s: Scope) -> dict[str, Measure]:
+    """What is added up over the rows of events."""
+    engagement = s.settings.engagement
+    counts = {kind: F.col(events_column(kind)) for kind in engagement.kinds}
+    weight = _weighted(counts, engagement)
+    age = days_until(s.as_of, F.col("day")).cast("double")
+    decayed = weight * F.pow(F.lit(0.5), age / F.lit(float(engagement.half_life_days)))
+    measures = {
+        "last event observed": latest(s.observed(F.col("day"))),
+        "last event of weight": latest(s.observed(F.when(weight > 0, F.col("day")))),
+        # Whole and 1e-12ths apart, as integers: exact as a decimal is, at a tenth of its cost.
+        "decayed": total(s.observed(F.floor(decayed))),
+        "decayed parts": total(s.observed(F.rint((decayed - F.floor(decayed)) * _PARTS).cast("long"))),
+    }
+    for kind, count in counts.items():
+        measures[_count(kind)] = total(s.observed(count))
+        happened = s.observed(F.when(count > 0, F.date_diff("day", F.lit(s.observation.start))))
+        if kind not in (engagement.contact_kind, engagement.response_kind):
+            measures[_days(kind)] = total(F.when(happened.isNotNull(), 1))
+            continue
+        # Of several subjects a day has several rows: a bit for each day counts it once.
+        bit = F.call_function("shiftleft", F.lit(1).cast("long"), F.pmod(happened, F.lit(64)))
+        for word in _words(s):
+            inside = F.when(F.floor(happened / 64) == word, bit)
+            measures[f"{_days(kind)} {word}"] = Measure(F.bit_or(inside), F.bit_or, 0)
+    return measures
+
+
+def answers(s: Scope) -> dict[str, Column]:
+    """Aggregates over a customer's subjects, which have the measures of events."""
+    engagement = s.settings.engagement
+    if engagement.contact_kind is None or engagement.response_kind is None:
+        return {}
+    contacted = F.col("subject").isNotNull() & (F.col(_count(engagement.contact_kind)) > 0)
+    answered = contacted & (F.col(_count(engagement.response_kind)) > 0)
+    return {"subjects of contacts": F.count_if(contacted), "subjects answered": F.count_if(answered)}
 
 
 def engagement_score(s: Scope) -> Column:
     """Events of the observation period, each times the weight of its kind."""
-    return total(s.observed(_weight(s).cast(_WEIGHT))).cast("double")
+    engagement = s.settings.engagement
+    counts = {kind: F.col(_count(kind)) for kind in engagement.kinds}
+    return _weighted(counts, engagement).cast(_WEIGHT).cast("double")
 
 
-def engagement_score_decayed(s: Scope) -> Column:
+def engagement_score_decayed(_: Scope) -> Column:
     """As `engagement_score`, with a weight that halves every half_life_days of the event's age."""
-    age = days_until(s.as_of, F.col("day")).cast("double")
-    decay = F.pow(F.lit(0.5), age / F.lit(float(s.settings.engagement.half_life_days)))
-    return total(s.observed((_weight(s) * decay).cast(_WEIGHT))).cast("double")
+    return F.col("decayed") + F.col("decayed parts") / F.lit(_PARTS)
 
 
 def engagement_recency_days(s: Scope) -> Column:
     """Days since the last event with a positive weight in the observation period; NULL without one."""
-    return days_until(s.as_of, F.max(s.observed(F.when(_weight(s) > 0, F.col("day")))))
+    return days_until(s.as_of, F.col("last event of weight"))
 
 
-def _subjects_of(s: Scope, kind: str | None) -> Column:
-    pairs = F.flatten(F.collect_list(s.observed(F.col("subjects"))))
-    return F.array_distinct(
-        F.transform(
-            F.filter(pairs, lambda p: (p["kind"] == F.lit(kind)) & p["subject"].isNotNull()),
-            lambda p: p["subject"],
-        )
-    )
-
-
-def contacts(s: Scope) -> Column:
+def contacts(_: Scope) -> Column:
     """Distinct subjects (campaigns) the customer was contacted about in the observation period."""
-    return F.size(_subjects_of(s, s.settings.engagement.contact_kind))
+    return F.coalesce("subjects of contacts", F.lit(0))
 
 
-def response_rate(s: Scope) -> Column:
+def response_rate(_: Scope) -> Column:
     """Contacted subjects that the customer answered, over contacted subjects; NULL without a contact."""
-    contacted = _subjects_of(s, s.settings.engagement.contact_kind)
-    answered = F.array_intersect(contacted, _subjects_of(s, s.settings.engagement.response_kind))
-    return F.try_divide(F.size(answered).cast("double"), F.size(contacted).cast("double"))
+    return F.try_divide(F.col("subjects answered").cast("double"), F.col("subjects of contacts"))
 
 
 SCORE_FEATURES: dict[str, Feature] = {
@@ -94,11 +129,15 @@ def engagement_features(settings: EngagementSettings) -> dict[str, Feature]:
 def kind_features(kind: str) -> dict[str, Feature]:
     """`<kind>_count` and `<kind>_days`."""
 
-    def count(s: Scope) -> Column:
-        return total(s.observed(_count_of(kind)))
+    def count(_: Scope) -> Column:
+        return F.col(_count(kind))
 
     def active_days(s: Scope) -> Column:
-        return F.count(s.observed(F.when(_count_of(kind) > 0, F.lit(1))))
+        engagement = s.settings.engagement
+        if kind not in (engagement.contact_kind, engagement.response_kind):
+            return F.col(_days(kind))
+        parts = [F.bit_count(F.col(f"{_days(kind)} {word}")) for word in _words(s)]
+        return sum(parts[1:], parts[0])
 
     return {
         f"{kind}_count": Feature(count, LongType(), f"events of kind {kind} in the observation"),

@@ -1,4 +1,4 @@
-"""What a feature may depend on, and what a feature is."""
+"""What a feature may depend on, what is added up for it, and what a feature is."""
 
 from __future__ import annotations
 
@@ -24,7 +24,16 @@ class Scope:
     @property
     def observation(self) -> Period:
         """`[as_of - lookback_days, as_of)`."""
-        return Period.before(self.as_of, self.settings.lookback_days)
+        return self.last(self.settings.lookback_days)
+
+    @property
+    def recent(self) -> Period:
+        """The last trend_days."""
+        return self.last(self.settings.trend_days)
+
+    def last(self, days: int) -> Period:
+        """`[as_of - days, as_of)`."""
+        return Period.before(self.as_of, days)
 
     def observed(self, value: Column) -> Column:
         """`value` on days of the observation period, NULL on others."""
@@ -32,8 +41,36 @@ class Scope:
 
 
 @dataclass(frozen=True)
+class Measure:
+    """Something added up over a customer's rows in two steps: `column` over the rows of one category or
+    subject, `merge` over these. `empty` stands for it where there are no rows.
+
+    Only numbers and days: with lists or texts Spark would sort all rows rather than hash them.
+    """
+
+    column: Column
+    merge: Callable[[str], Column]
+    empty: int | None = None
+
+
+def total(value: Column) -> Measure:
+    """Sum, 0 where there are no rows."""
+    return Measure(F.sum(value), F.sum, 0)
+
+
+def earliest(day: Column) -> Measure:
+    """First day."""
+    return Measure(F.min(day), F.min)
+
+
+def latest(day: Column) -> Measure:
+    """Last day."""
+    return Measure(F.max(day), F.max)
+
+
+@dataclass(frozen=True)
 class Feature:
-    """A name in the literal tables: how the column is computed, its type and its meaning."""
+    """A name in the literal tables: the formula over measures, its type and its meaning."""
 
     column: Callable[[Scope], Column]
     type: DataType
@@ -43,8 +80,3 @@ class Feature:
 def within(period: Period, value: Column) -> Column:
     """`value` on days of `period`, NULL on others."""
     return F.when(period.contains(F.col("day")), value)
-
-
-def total(value: Column) -> Column:
-    """Sum over a customer's rows, 0 where there are none."""
-    return F.coalesce(F.sum(value), F.lit(0))

@@ -162,9 +162,11 @@ def _build(plan: Plan, draft: _Draft) -> DataFrame:
         raw_customers = canonical_customers(sources, settings.time_zone)
         events = clean_events(raw_events, rules) if raw_events is not None else None
         customers = clean_customers(raw_customers, rules) if raw_customers is not None else None
-        activity = draft.keep(daily_activity(orders.kept, events.kept if events else None))
+        activity = draft.keep(
+            daily_activity(orders.kept, events.kept if events else None, settings.features.engagement)
+        )
         attributes = draft.keep(customers.kept) if customers else None
-        days = activity.count()
+        daily_rows = activity.count()
         if attributes is not None:
             attributes.count()
         cleaned = [c for c in (orders, events, customers) if c is not None]
@@ -187,7 +189,7 @@ def _build(plan: Plan, draft: _Draft) -> DataFrame:
         told = ", ".join(f"{rows:,} {reason}" for _, reason, rows in sorted(reasons, key=lambda x: -x[2]))
         said.append(f"{sum(c.kept for c in counts):,} rows kept")
         said.append(f"{sum(c.rejected for c in counts):,} rejected" + (f" ({told})" if told else ""))
-        said.append(f"{days:,} customer days")
+        said.append(f"{daily_rows:,} daily rows")
     with draft.room("features") as said:
         built = draft.keep(build_features(activity, attributes, plan.as_of, settings.features))
         scored = score_rfm(built)

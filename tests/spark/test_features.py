@@ -47,7 +47,9 @@ def features_of(
     customers: DataFrame | None = None,
     as_of: date = AS_OF,
 ) -> dict[str, Row]:
-    activity = daily_activity(trusted_orders(spark, orders), trusted_events(spark, events))
+    activity = daily_activity(
+        trusted_orders(spark, orders), trusted_events(spark, events), settings.engagement
+    )
     return {r["customer_id"]: r for r in build_features(activity, customers, as_of, settings).collect()}
 
 
@@ -110,7 +112,9 @@ def test_every_feature_has_a_type_and_a_comment_and_stands_in_the_contract(golde
 
 
 def test_built_features_have_the_types_of_the_contract(spark: SparkSession) -> None:
-    activity = daily_activity(trusted_orders(spark, [("a", "o", "2024-06-01", "1", None)]), None)
+    activity = daily_activity(
+        trusted_orders(spark, [("a", "o", "2024-06-01", "1", None)]), None, SETTINGS.engagement
+    )
     built = build_features(activity, None, AS_OF, SETTINGS)
     types = {f.name: f.type.simpleString() for f in feature_spec(SETTINGS).fields}
     assert {f.name: f.dataType.simpleString() for f in built.schema}.items() <= types.items()

@@ -74,7 +74,9 @@ def features(spark: SparkSession, orders: DataFrame, events: DataFrame) -> list[
     """Every published number of every customer, in the order of customers."""
     bought = clean_orders(orders_of(orders), RULES)
     acted = clean_events(events_of(events), RULES)
-    built = build_features(daily_activity(bought.kept, acted.kept), None, AS_OF, SETTINGS).persist()
+    built = build_features(
+        daily_activity(bought.kept, acted.kept, SETTINGS.engagement), None, AS_OF, SETTINGS
+    ).persist()
     try:
         rows = score_rfm(built).customers.drop("attributes").collect()
     finally:
@@ -157,7 +159,8 @@ def test_how_many_files_the_rows_lie_in_does_not_matter(spark: SparkSession, tmp
             ),
         )
         kept = clean_orders(canonical_orders(opened, "UTC"), RULES).kept
-        rows = build_features(daily_activity(kept, None), None, AS_OF, FeatureSettings()).collect()
+        plain = FeatureSettings()
+        rows = build_features(daily_activity(kept, None, plain.engagement), None, AS_OF, plain).collect()
         found.append(sorted(repr(row) for row in rows))
     assert found[0] == found[1]
 

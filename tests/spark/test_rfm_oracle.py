@@ -61,7 +61,7 @@ def computed(
     raw_events = canonical_events(sources, settings.time_zone)
     assert raw_events is not None
     events = clean_events(raw_events, rules)
-    activity = daily_activity(orders.kept, events.kept).persist()
+    activity = daily_activity(orders.kept, events.kept, settings.features.engagement).persist()
     features = build_features(activity, None, AS_OF, settings.features)
     rows = features.select("customer_id", *FEATURES).toPandas().set_index("customer_id").sort_index()
     yield rows, {c.source: c.counts() for c in (orders, events)}
