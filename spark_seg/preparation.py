@@ -47,8 +47,10 @@ class Preparation:
     dropped: tuple[tuple[str, str], ...]
 
     def transform(self, frame: DataFrame) -> DataFrame:
-        """`frame` with the column `vector` added."""
-        return self.model.transform(frame).select(*frame.columns, VECTOR)
+        """`frame` with the column `vector` added, and each feature in it (before scaling) as a struct
+        `prepared`."""
+        prepared = F.struct(*(F.col(_prepared(name)).alias(name) for name in self.features))
+        return self.model.transform(frame).select(*frame.columns, VECTOR, prepared.alias("prepared"))
 
 
 def canonical_layout(frame: DataFrame, rows: int) -> DataFrame:

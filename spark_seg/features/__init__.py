@@ -8,6 +8,7 @@ from spark_seg.features.build import (
     score_rfm,
     unknown_features,
 )
+from spark_seg.features.holdout import holdout_orders
 from spark_seg.features.rfm import RFM_FEATURES, cut_points, rfm_scores
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "cut_points",
     "feature_names",
     "feature_spec",
+    "holdout_orders",
     "rfm_scores",
     "score_rfm",
     "unknown_features",

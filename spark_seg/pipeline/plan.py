@@ -18,18 +18,22 @@ from spark_seg.sources import OpenedSources, open_sources
 
 #: Job → (tables it publishes, sections of the configuration that define its result).
 JOBS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "build_features": (("features", "rejects"), ("time_zone", "sources", "cleaning", "features")),
+    "build_features": (("features", "rejects", "holdout"), ("time_zone", "sources", "cleaning", "features")),
     "train_segments": (
-        ("assignments", "profiles", "candidates"),
+        ("assignments", "profiles", "candidates", "splits"),
         ("seed", "features", "preparation", "clustering", "selection", "segments"),
     ),
     "assign_segments": (("assignments", "profiles"), ("features", "segments")),
     "run_all": (
-        ("features", "rejects", "assignments", "profiles", "candidates"),
+        ("features", "rejects", "holdout", "assignments", "profiles", "candidates", "splits"),
         ("seed", "time_zone", "sources", "cleaning", "features",
          "preparation", "clustering", "selection", "segments"),
     ),
 }  # fmt: skip
+
+
+#: Tables that may rightly get no rows from a run, so they do not tell whose snapshot counts.
+OPTIONAL = ("rejects", "holdout", "splits")
 
 
 @dataclass(frozen=True)
@@ -159,8 +163,7 @@ def _revision(
     same_day = [r for r in history if r.as_of == as_of]
     revision = max((r.revision for r in same_day), default=-1) + 1
     tables = JOBS[job][0]
-    # `rejects` may rightly be empty, so it does not tell whose snapshot counts.
-    counted = [t for t in tables if t != "rejects"]
+    counted = [t for t in tables if t not in OPTIONAL]
     in_force = [r for t in counted if (r := current_run(same_day, t)) is not None]
     if len(in_force) == len(counted) and all(r.definition == definition for r in in_force):
         return in_force[0], in_force[0].revision

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from spark_seg.pipeline.plan import Plan
 from spark_seg.profiles import Profile, differences
 from spark_seg.segments import GRID, Segment
-from spark_seg.selection import Candidate
+from spark_seg.selection import Candidate, Split
 from spark_seg.tables import CANDIDATES
 
 
 def candidate_row(plan: Plan, c: Candidate) -> dict[str, Any]:
     """One row of `candidates`."""
     own = {name: getattr(c, name) for name in CANDIDATES.columns if name not in ("as_of", "run_id")}
-    return {"as_of": plan.as_of, "run_id": plan.run_id, **own, "sizes": list(c.sizes)}
+    own |= {"sizes": list(c.sizes), "separation": dict(c.separation)}
+    return {"as_of": plan.as_of, "run_id": plan.run_id, **own}
+
+
+def split_rows(plan: Plan, splits: Sequence[Split], published: Mapping[int, int]) -> list[dict[str, Any]]:
+    """The rows of `splits`. `published`: node → segment, where the tree is what was published."""
+    own = {"as_of": plan.as_of, "run_id": plan.run_id}
+    return [own | asdict(split) | {"segment_id": published.get(split.node)} for split in splits]
 
 
 def profile_rows(

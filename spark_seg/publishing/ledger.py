@@ -17,7 +17,7 @@ from pyspark.sql import functions as F
 from spark_seg.errors import PublishConflict
 from spark_seg.publishing.store import Receipt, Store, is_conflict
 from spark_seg.segments import Segment
-from spark_seg.tables import ASSIGNMENTS, CANDIDATES, FEATURES, PROFILES, REJECTS, RUNS, SPARK_FAILURES
+from spark_seg.tables import PUBLISHED, RUNS, SPARK_FAILURES
 
 _COMMITTED = "COMMITTED"
 #: Times the row is offered when a writer of another row came in between.
@@ -44,6 +44,7 @@ class RunRecord:
     rejects: tuple[tuple[str, str, int], ...] = ()
     cut_points: tuple[tuple[str, list[float]], ...] = ()
     dropped_features: tuple[tuple[str, str], ...] = ()
+    structure: str | None = None
     algorithm: str | None = None
     k: int | None = None
     model_path: str | None = None
@@ -68,6 +69,7 @@ class CommittedRun:
     model_run_id: str | None
     segments: tuple[Segment, ...]
     metrics: dict[str, float]
+    structure: str | None = None
 
     def receipt(self, table: str) -> Receipt | None:
         """What this run wrote to one table."""
@@ -94,7 +96,8 @@ class Ledger:
         rows = (
             frame.where((F.col("pipeline") == self.pipeline) & (F.col("status") == _COMMITTED))
             .orderBy("as_of", "revision")
-            .select(*CommittedRun.__dataclass_fields__)
+            # A ledger that another version has begun may lack columns that came later.
+            .select(*(name for name in CommittedRun.__dataclass_fields__ if name in frame.columns))
             .collect()
         )
         return [_committed(row.asDict(recursive=True)) for row in rows]
@@ -116,6 +119,7 @@ class Ledger:
         transaction = {
             "txnAppId": f"spark_seg:{record.pipeline}:{record.as_of.isoformat()}",
             "txnVersion": str(record.revision),
+            "mergeSchema": "true",
         }
         for _ in range(_ATTEMPTS):
             try:
@@ -141,8 +145,8 @@ class Ledger:
         database = self.store.settings.database
         if database is None:
             return
-        for spec in (FEATURES, ASSIGNMENTS, CANDIDATES, PROFILES, REJECTS):
-            if self.store.read(spec.name) is None:
+        for spec in PUBLISHED.values():
+            if spec is RUNS or self.store.read(spec.name) is None:
                 continue
             # The database is held to plain identifiers by the configuration; the rest is constant.
             self.store.spark.sql(

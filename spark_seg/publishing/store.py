@@ -29,10 +29,12 @@ _CONFLICTS = ("DELTA_CONCURRENT", "DELTA_PROTOCOL_CHANGED", "DELTA_METADATA_CHAN
 #: Columns with min/max statistics in the Delta log: never one that identifies a person.
 _STATISTICS = {
     "features": "lifecycle_stage",
+    "holdout": "orders",
     "assignments": "segment_id",
     "rejects": "source,reason",
     "candidates": "algorithm,k",
     "profiles": "scheme,segment_id",
+    "splits": "node",
     "runs": "as_of,run_id,pipeline,job,revision",
 }
 

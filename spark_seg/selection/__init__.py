@@ -4,6 +4,7 @@ from spark_seg.selection.blocks import Block, Blocks, pack
 from spark_seg.selection.candidate import Candidate
 from spark_seg.selection.choose import INDICES, RULES, choose
 from spark_seg.selection.indices import Indices, measure
+from spark_seg.selection.splits import Split
 from spark_seg.selection.structure import Structure
 from spark_seg.selection.sweep import BASELINE, Sweep, sweep
 
@@ -15,6 +16,7 @@ __all__ = [
     "Blocks",
     "Candidate",
     "Indices",
+    "Split",
     "Structure",
     "Sweep",
     "choose",

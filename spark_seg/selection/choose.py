@@ -68,11 +68,11 @@ def _min_stability(c: Candidate, r: SelectionRules) -> str | None:
 
 def _min_separation(c: Candidate, r: SelectionRules) -> str | None:
     weak = [
-        f"{c.separation.get(name, 0.0):.1%} of {name} (at least {least:.1%})"
+        f"{c.separation[name]:.1%} of {name}, less than {least:.1%}"
         for name, least in r.min_separation.items()
-        if c.separation.get(name, 0.0) < least
+        if c.separation.get(name, least) < least
     ]
-    return f"segments explain too little: {', '.join(weak)}" if weak else None
+    return f"segments explain only {' and '.join(weak)}" if weak else None
 
 
 #: Every rule a candidate must pass, in the order in which reasons are given.

@@ -41,6 +41,7 @@ from spark_seg.selection.candidate import Candidate
 from spark_seg.selection.choose import broken_rules
 from spark_seg.selection.estimate import estimated_cost
 from spark_seg.selection.indices import Labeller, measure
+from spark_seg.selection.splits import Split, measure_splits
 from spark_seg.selection.stability import stability
 from spark_seg.selection.structure import Structure, find_structure
 
@@ -60,7 +61,11 @@ OnFit = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Sweep:
-    """Candidates with their figures, and what was fitted for them. `coreset`: its customers."""
+    """Candidates with their figures, and what was fitted for them.
+
+    `coreset`: its customers. `splits`: the tree of bisecting with its largest k; none in mode `exact`,
+    where MLlib keeps its trees to itself.
+    """
 
     candidates: list[Candidate]
     distance: str
@@ -68,6 +73,12 @@ class Sweep:
     shapes: dict[Pair, Shape] = field(default_factory=dict)
     coreset: int = 0
     structure: Structure | None = None
+    splits: tuple[Split, ...] = ()
+
+    def leaves(self, k: int) -> dict[int, int]:
+        """Node of the bisecting tree → cluster of the candidate with k clusters."""
+        tree = self.shapes.get(("bisecting", k))
+        return {node: i for i, node in enumerate(tree.leaves)} if isinstance(tree, Tree) else {}
 
     def model(self, algorithm: str, k: int, frame: DataFrame, folder: str) -> Model:
         """The candidate as MLlib model. `folder` may be written to, and may be overwritten afterwards."""
@@ -154,7 +165,9 @@ def _measured(
         candidates.append(_baseline(baseline))
         labellers.append(_stored(0))
     measured = _with_indices(candidates, blocks, labellers, settings, measures)
-    return Sweep(measured, settings.clustering.distance, shapes=shapes)
+    trees = [shape for shape in shapes.values() if isinstance(shape, Tree)]
+    splits = measure_splits(blocks, max(trees, key=lambda tree: tree.k)) if trees else []
+    return Sweep(measured, settings.clustering.distance, shapes=shapes, splits=tuple(splits))
 
 
 def _with_indices(

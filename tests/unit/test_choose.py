@@ -11,6 +11,7 @@ from spark_seg.config import SelectionRules, SelectionSettings
 from spark_seg.selection import BASELINE, INDICES, RULES, Candidate, choose
 
 RULES_USED = SelectionRules(
+    min_separation={"monetary": 0.14},
     min_segments=3,
     max_segments=5,
     min_segment_share=0.1,
@@ -91,6 +92,11 @@ BROKEN: dict[str, tuple[Candidate, str, Candidate]] = {
         candidate(weakest=0.59),
         "a segment keeps 59% of itself in refits, less than 60%",
         candidate(weakest=0.6),
+    ),
+    "min_separation": (
+        candidate(separation={"monetary": 0.139, "frequency": 0.9}),
+        "segments explain only 13.9% of monetary, less than 14.0%",
+        candidate(separation={"monetary": 0.14}),
     ),
     "components_spread": (
         candidate(algorithm="mixture", collapsed=1),

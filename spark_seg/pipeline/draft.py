@@ -1,0 +1,64 @@
+"""A run in the making: what it has staged, learned and kept so far."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from spark_seg.pipeline.plan import Plan
+from spark_seg.publishing import Receipt
+from spark_seg.session import keep, release
+from spark_seg.tables import Spec
+
+log = logging.getLogger("spark_seg")
+
+
+@dataclass
+class Draft:
+    """What is known of a run so far; becomes its row in the ledger."""
+
+    receipts: list[Receipt] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+    profiles: list[dict[str, Any]] = field(default_factory=list)
+    candidates: list[dict[str, Any]] = field(default_factory=list)
+    kept: list[DataFrame] = field(default_factory=list)
+
+    def keep(self, frame: DataFrame) -> DataFrame:
+        """`frame`, computed once and kept until the run ends."""
+        self.kept.append(keep(frame))
+        return self.kept[-1]
+
+    def release(self) -> None:
+        """Let go of all frames that are kept."""
+        while self.kept:
+            release(self.kept.pop())
+
+    @contextmanager
+    def room(self, name: str) -> Iterator[list[str]]:
+        """Time one room and log its one line; the body appends what the line says."""
+        started = time.monotonic()
+        said: list[str] = []
+        yield said
+        seconds = time.monotonic() - started
+        self.metrics[f"seconds_{name}"] = self.metrics.get(f"seconds_{name}", 0.0) + seconds
+        log.info("%-10s %s  %.1f s", name, " · ".join(said), seconds)
+
+
+def stage(plan: Plan, frame: DataFrame, spec: Spec) -> Receipt:
+    """Write the rows of one table under the run that will be committed."""
+    stamped = frame.withColumns({"as_of": F.lit(plan.as_of), "run_id": F.lit(plan.run_id)})
+    return plan.store.stage(stamped, spec, plan.as_of, plan.run_id)
+
+
+def stage_rows(plan: Plan, rows: list[dict[str, Any]], spec: Spec) -> Receipt:
+    """The same, for a table of a few rows made on the driver."""
+    values = [tuple(row[name] for name in spec.columns) for row in rows]
+    return stage(plan, plan.store.spark.createDataFrame(values, spec.schema).coalesce(1), spec)
