@@ -36,8 +36,9 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     scratch = tmp_path_factory.mktemp("spark")
     conf = SPARK_CONF | {
         "spark.sql.warehouse.dir": str(scratch / "warehouse"),
-        # The quick compiler only: tests are short, and the better one costs more than it gives back.
-        "spark.driver.extraJavaOptions": f"-XX:TieredStopAtLevel=1 -Dderby.system.home={scratch}/derby",
+        # The quick compiler only: the better one costs more than it gives back. Its cache is small unless told.
+        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m "
+        f"-XX:+UseParallelGC -Dderby.system.home={scratch}/derby",
     }
     session = start_session(SessionSettings(master="local[2]", app_name="spark_seg tests", conf=conf))
     yield session
