@@ -36,7 +36,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     scratch = tmp_path_factory.mktemp("spark")
     conf = SPARK_CONF | {
         "spark.sql.warehouse.dir": str(scratch / "warehouse"),
-        # The quick compiler only: the better one costs more than it gives back. Its cache is small unless told.
+        # The quick compiler only: the better one costs more than it gives back. Its cache is too small.
         "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m "
         f"-XX:+UseParallelGC -Dderby.system.home={scratch}/derby",
     }
