@@ -7,8 +7,23 @@ from spark_seg.clustering.kmeans import fit_kmeans
 from spark_seg.clustering.mixture import fit_mixture, mixture_parameters
 from spark_seg.clustering.mllib import mllib_model
 from spark_seg.clustering.scoring import SCORES, distance_of, score
-from spark_seg.clustering.screen import screen_bisecting, screen_kmeans, screen_mixture
-from spark_seg.clustering.shapes import Centres, Floats, Gaussians, Ints, Shape, Tree, directions
+from spark_seg.clustering.screen import (
+    best_of_restarts,
+    screen_bisecting,
+    screen_kmeans,
+    screen_mixture,
+)
+from spark_seg.clustering.shapes import (
+    Centres,
+    Floats,
+    Gaussians,
+    Ints,
+    Shape,
+    Tree,
+    directions,
+    indicator,
+    nearest,
+)
 
 __all__ = [
     "ALGORITHMS",
@@ -22,13 +37,16 @@ __all__ = [
     "Shape",
     "Tree",
     "best_fit",
+    "best_of_restarts",
     "directions",
     "distance_of",
     "fit_bisecting",
     "fit_kmeans",
     "fit_mixture",
+    "indicator",
     "mixture_parameters",
     "mllib_model",
+    "nearest",
     "score",
     "screen_bisecting",
     "screen_kmeans",

@@ -14,14 +14,24 @@ from spark_seg.clustering.shapes import Centres, Floats, Gaussians, Ints, Tree, 
 
 #: A fit has converged when a step gains less than this share of the loss.
 _GAIN = 1e-6
+#: Iterations after which restarts are compared, and how many of them go on.
+_TRIAL, _FINALISTS = 8, 4
 
 
 def screen_kmeans(
-    points: Floats, weights: Floats, k: int, seed: int, iterations: int, unit: bool
+    points: Floats,
+    weights: Floats,
+    k: int,
+    seed: int,
+    iterations: int,
+    unit: bool,
+    start: Centres | None = None,
 ) -> tuple[Centres, float]:
-    """One fit and its cost. `points` are directions when `unit`."""
-    rng = np.random.default_rng([seed, k])
-    shape = Centres(_spread(points, weights, k, rng), unit)
+    """One fit and its cost, from centres that are spread out or from `start`.
+
+    `points` are directions when `unit`.
+    """
+    shape = start or Centres(_spread(points, weights, k, np.random.default_rng([seed, k])), unit)
     loss = np.inf
     for _ in range(iterations):
         figures = shape.figures(points, weights)
@@ -29,6 +39,23 @@ def screen_kmeans(
             return shape, float(figures[0])
         loss, shape = float(figures[0]), shape.improved(figures)
     return shape, float(shape.figures(points, weights)[0])
+
+
+def best_of_restarts(
+    points: Floats, weights: Floats, k: int, seed: int, restarts: int, iterations: int, unit: bool
+) -> tuple[Centres, float, int]:
+    """The cheapest of several fits, its cost, and which it was.
+
+    All have a few iterations; the cheapest by then go on to the end.
+    """
+    first = min(iterations, _TRIAL)
+    tried = [screen_kmeans(points, weights, k, seed + i, first, unit) for i in range(restarts)]
+    promising = sorted(range(restarts), key=lambda i: tried[i][1])[:_FINALISTS]
+    ended = [
+        (*screen_kmeans(points, weights, k, seed, iterations - first, unit, start=tried[i][0]), i)
+        for i in promising
+    ]
+    return min(ended, key=lambda fit: fit[1])
 
 
 def _spread(points: Floats, weights: Floats, k: int, rng: np.random.Generator) -> Floats:

@@ -98,9 +98,9 @@ def _select(
     # A customer without scores (no order, if `active` customers are segmented) counts as hibernating.
     baseline = F.coalesce(grid, F.lit(len(GRID) - 1)).alias("rfm_index")
     later = [name for name in HOLDOUT_MEASURES if name in customers.columns]
-    vectors = draft.keep(
-        preparation.transform(customers).select("customer_id", VECTOR, baseline, "prepared.*", *later)
-    )
+    vectors = preparation.transform(customers).select("customer_id", VECTOR, baseline, "prepared.*", *later)
+    if settings.selection.mode == "exact":
+        vectors = draft.keep(vectors)
     if settings.clustering.distance == "cosine":
         check_directions(vectors)
     swept = sweep(vectors, settings, ("rfm_index", len(GRID)), progress, (*preparation.features, *later))

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pyspark.ml.functions import vector_to_array
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
+from threadpoolctl import threadpool_limits
 
 from spark_seg.preparation import VECTOR
 from spark_seg.session import keep, release
@@ -72,8 +73,10 @@ class Blocks:
 
         def partition(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             accumulator = kernel()
-            for block in _unpacked(batches, dimensions, measures):
-                accumulator.add(block)
+            # Tasks share the cores already.
+            with threadpool_limits(limits=1, user_api="blas"):
+                for block in _unpacked(batches, dimensions, measures):
+                    accumulator.add(block)
             figures = pa.array([accumulator.figures.tolist()], type=pa.list_(pa.float64()))
             yield pa.RecordBatch.from_arrays([figures], names=["figures"])
 
@@ -125,9 +128,7 @@ class Blocks:
         release(self.frame)
 
 
-def pack(
-    frame: DataFrame, labels: Sequence[Column], rows: int, seed: int, measures: Sequence[Column] = ()
-) -> Blocks:
+def pack(frame: DataFrame, labels: Sequence[Column], seed: int, measures: Sequence[Column] = ()) -> Blocks:
     """`customer_id` and `vector` (in canonical layout) with stored labels and measures, in blocks, kept."""
     # 53 bits of the hash: a double in [0, 1) that follows from the key and the seed.
     draw = F.shiftrightunsigned(F.xxhash64("customer_id", F.lit(seed)), 11).cast("double") / F.lit(2.0**53)
@@ -138,8 +139,13 @@ def pack(
         F.array(*(measure.cast("double") for measure in measures)).cast("array<double>").alias("measures"),
     )
     blocks = keep(columns.mapInArrow(_packed, _BLOCK_DDL))
-    row = columns.select("point", "measures").first()
-    pivot, measured = (np.array(row[i] if row is not None else [], dtype=np.float64) for i in (0, 1))
+    # One number of 8 bytes for each customer; all blocks are computed by this.
+    counted = blocks.agg(F.coalesce(F.sum(F.length("draws")) / 8, F.lit(0)).cast("long")).first()
+    rows, head = int(counted[0]) if counted is not None else 0, blocks.first()
+    if head is None:
+        return Blocks(blocks, rows, np.empty(0), np.empty(0))
+    many = len(head["draws"]) // 8
+    pivot, measured = (np.frombuffer(head[part]).reshape(many, -1)[0] for part in ("points", "measures"))
     return Blocks(blocks, rows, pivot, measured)
 
 

@@ -8,6 +8,7 @@ fits each candidate on all customers; the reference, and dear.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
@@ -20,6 +21,7 @@ from pyspark.ml.functions import vector_to_array
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from scipy.special import logsumexp
+from threadpoolctl import threadpool_limits
 
 from spark_seg.clustering import (
     Fit,
@@ -28,6 +30,7 @@ from spark_seg.clustering import (
     Shape,
     Tree,
     best_fit,
+    best_of_restarts,
     directions,
     mixture_parameters,
     mllib_model,
@@ -96,13 +99,13 @@ def sweep(
 ) -> Sweep:
     """Fit and measure every algorithm × k.
 
-    `frame`: `customer_id` and `vector`, in canonical layout and kept. `baseline`: a column of labels
+    `frame`: `customer_id` and `vector` in canonical layout; mode `exact` reads it often, so it should be
+    kept then, and `coreset` reads it once. `baseline`: a column of labels
     and how many there are, measured beside the candidates. `measures`: further numeric columns, of
     which each candidate tells how much it separates them. `on_fit(done, total)` reports progress.
     """
-    rows = frame.count()
     stored = [F.col(baseline[0])] if baseline is not None else []
-    blocks = pack(frame, stored, rows, settings.seed, [F.col(name) for name in measures])
+    blocks = pack(frame, stored, settings.seed, [F.col(name) for name in measures])
     try:
         points, weights = blocks.coreset(settings.selection.coreset_customers)
         distinct = len(np.unique(points, axis=0))
@@ -113,9 +116,11 @@ def sweep(
             return Sweep([_impossible(pair, distinct) for pair in pairs], settings.clustering.distance)
         if settings.clustering.distance == "cosine":
             points = directions(points)
-        shapes, seeds = _screen(points, weights, settings, possible, on_fit)
+        # One BLAS thread for each fit: on matrices this small more of them only wait for one another.
+        with threadpool_limits(limits=1, user_api="blas"):
+            shapes, seeds = _screen(points, weights, settings, possible, on_fit)
         if settings.selection.mode == "exact":
-            swept = _exact(frame, settings, possible, baseline, rows, on_fit, measures)
+            swept = _exact(frame, settings, possible, baseline, blocks.rows, on_fit, measures)
         else:
             estimates = {}
             if len(points) < blocks.rows:
@@ -125,9 +130,10 @@ def sweep(
             swept = replace(swept, candidates=[_estimated(c, estimates) for c in swept.candidates])
     finally:
         blocks.release()
-    judged = [_judged(c, shapes, points, weights, settings) for c in swept.candidates]
-    structure = find_structure(points, weights, grid, settings.seed)
-    swept = replace(swept, coreset=len(points), structure=structure)
+    with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(os.cpu_count()) as pool:
+        structure = pool.submit(find_structure, points, weights, grid, settings.seed)
+        judged = list(pool.map(lambda c: _judged(c, shapes, points, weights, settings), swept.candidates))
+    swept = replace(swept, coreset=len(points), structure=structure.result())
     judged = _with_elbows(judged)
     found = {(c.algorithm, c.k): c for c in judged}
     candidates = [found.get(pair, _impossible(pair, distinct)) for pair in pairs]
@@ -226,32 +232,40 @@ def _screen(
     points: Array, weights: Array, settings: Settings, pairs: list[Pair], on_fit: OnFit
 ) -> tuple[dict[Pair, Shape], dict[Pair, int]]:
     """The best restart of every candidate on the coreset, and its seed."""
-    how, unit = settings.clustering, settings.clustering.distance == "cosine"
-    shapes: dict[Pair, Shape] = {}
-    seeds: dict[Pair, int] = {}
-    tree: Tree | None = None
-    for done, (algorithm, k) in enumerate(pairs, start=1):
-        tries = range(settings.seed, settings.seed + how.restarts[algorithm])  # type: ignore[index]
-        shape: Shape
-        if algorithm == "bisecting":
-            # The tree for the largest k holds those for all smaller ones.
-            tree = tree or screen_bisecting(
-                points,
-                weights,
-                max(k for a, k in pairs if a == algorithm),
-                settings.seed,
-                len(tries),
-                how.max_iterations["bisecting"],
-                unit,
-            )
-            shape, seed = tree.cut(k), settings.seed
+    how, first = settings.clustering, settings.seed
+    unit, done = how.distance == "cosine", 0
+    # The tree for the largest k holds those for all smaller ones.
+    k_most = max((k for a, k in pairs if a == "bisecting"), default=0)
+    tree = (
+        screen_bisecting(
+            points, weights, k_most, first, how.restarts["bisecting"], how.max_iterations["bisecting"], unit
+        )
+        if k_most
+        else None
+    )
+
+    def fit(pair: Pair) -> tuple[Shape, int]:
+        nonlocal done
+        algorithm, k = pair
+        result: tuple[Shape, int]
+        if algorithm == "bisecting" and tree is not None:
+            result = tree.cut(k), first
+        elif algorithm == "kmeans":
+            most, tries = how.max_iterations["kmeans"], how.restarts["kmeans"]
+            centres, _, best = best_of_restarts(points, weights, k, first, tries, most, unit)
+            result = centres, first + best
         else:
-            fits = [_fit(algorithm, k, points, weights, how, i, settings.seed) for i in range(len(tries))]
-            best = min(range(len(fits)), key=lambda i: fits[i][1])
-            shape, seed = fits[best][0], tries[best]
-        shapes[algorithm, k], seeds[algorithm, k] = shape, seed
+            restarts = range(how.restarts["mixture"])
+            tried = [_fit(algorithm, k, points, weights, how, i, first) for i in restarts]
+            best = min(restarts, key=lambda i: tried[i][1])
+            result = tried[best][0], first + best
+        done += 1
         on_fit(done, len(pairs))
-    return shapes, seeds
+        return result
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        fits = dict(zip(pairs, pool.map(fit, pairs), strict=True))
+    return {pair: fits[pair][0] for pair in pairs}, {pair: fits[pair][1] for pair in pairs}
 
 
 def _fit(
@@ -355,7 +369,7 @@ def _exact(
     labelled, labels = _predicted(frame, fits, baseline)
     mixtures = [pair for pair in fits if pair[0] == "mixture"]
     posteriors = [F.array_max(vector_to_array(F.col(_probability(pair)))) for pair in mixtures]
-    blocks = pack(labelled, labels, rows, settings.seed, [F.col(name) for name in measures])
+    blocks = pack(labelled, labels, settings.seed, [F.col(name) for name in measures])
     row = labelled.agg(*(F.mean(p) for p in posteriors)).first() if mixtures else None
     means = dict(zip(mixtures, row or (), strict=True))
     candidates = []

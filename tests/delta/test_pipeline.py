@@ -368,6 +368,41 @@ def test_of_two_writers_of_one_revision_one_is_committed_and_the_other_leaves_no
         assert staged(landed.root, table, won.run_id) > 0
 
 
+# ---------------------------------------------------------------- the holdout period, and a tree
+
+
+def test_segments_are_held_against_what_followed_and_the_tree_is_published(
+    spark: SparkSession, landed: Shop
+) -> None:
+    day, orders = date(2024, 6, 1), shop()
+    changes = {"clustering.algorithms": "[bisecting]", "features.holdout_days": 14}
+    changes |= {f"clustering.{name}": "{bisecting: 5}" for name in ("restarts", "max_iterations")}
+    settings = settings_for(landed.root, **(CHEAP | changes))
+    outcome = run(spark, settings, as_of=day)
+    later = orders[(orders["ordered_at"] >= "2024-06-01") & (orders["ordered_at"] < "2024-06-15")]
+    later = later[later["amount"] > 0].groupby("customer_id")["amount"].agg(["size", "sum"])
+    rows = current(spark, settings, "holdout", day)
+    assert rows is not None
+    rows = rows.set_index("customer_id").sort_index()
+    assert rows["orders"].to_dict() == later["size"].to_dict()
+    assert rows["spend"].astype(float).to_dict() == pytest.approx(later["sum"].to_dict())
+    winner = next(c for c in outcome.candidates if c["chosen"])
+    segments = assigned(spark, settings, day).set_index("customer_id")["segment_id"]
+    active = segments.index.isin(later.index).astype(float)
+    between = sum(
+        (segments == s).sum() * (active[segments == s].mean() - active.mean()) ** 2 for s in set(segments)
+    )
+    assert winner["separation"]["holdout_active"] == pytest.approx(between / active.var() / len(active))
+    assert winner["separation"]["holdout_spend"] > 0.5
+    splits = current(spark, settings, "splits", day)
+    assert splits is not None
+    leaves = splits.dropna(subset="segment_id").set_index("segment_id")["customers"]
+    assert leaves.to_dict() == segments.value_counts().to_dict()
+    # At the end of the data there is no later period: nothing is published of half a one.
+    at_the_end = settings_for(landed.root, **(CHEAP | {"features.holdout_days": 14}))
+    assert "holdout" not in {r.table for r in run(spark, at_the_end, "build_features").receipts}
+
+
 # ---------------------------------------------------------------- later days
 
 

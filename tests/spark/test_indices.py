@@ -29,7 +29,7 @@ def table(spark: SparkSession, points: np.ndarray, *labels: np.ndarray, partitio
 def indices_of(frame: DataFrame, ks: list[int], distance: str) -> list[Indices]:
     """Of the clusterings that are stored in `labels`."""
     vectors = frame.select(F.lit("c").alias("customer_id"), array_to_vector("point").alias(VECTOR), "labels")
-    blocks = pack(vectors, [F.col("labels")[i] for i in range(len(ks))], vectors.count(), 0)
+    blocks = pack(vectors, [F.col("labels")[i] for i in range(len(ks))], 0)
     try:
         return measure(blocks, [lambda b, i=i: b.labels[:, i] for i in range(len(ks))], ks, distance)
     finally:

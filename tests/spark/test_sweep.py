@@ -14,12 +14,15 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
 from sklearn.metrics import adjusted_rand_score
+from sklearn.mixture import GaussianMixture
 
+from spark_seg.clustering import Gaussians
 from spark_seg.config import Settings
 from spark_seg.errors import InputError
 from spark_seg.pipeline.label import load_model
 from spark_seg.preparation import VECTOR, canonical_layout
 from spark_seg.selection import BASELINE, Candidate, Sweep, choose, pack, sweep
+from spark_seg.selection.sweep import _with_elbows
 
 CHEAP = {
     "clustering.algorithms": "[kmeans, bisecting]",
@@ -271,7 +274,7 @@ def test_the_weights_of_a_coreset_stand_for_all_customers(spark: SparkSession) -
     truth = ((points - points.mean(axis=0)) ** 2).sum()
     estimates, counts = [], []
     for seed in range(8):
-        blocks = pack(frame, [], len(points), seed)
+        blocks = pack(frame, [], seed)
         drawn, weights = blocks.coreset(1_000)
         counts.append(weights.sum())
         estimates.append(weights @ ((drawn - points.mean(axis=0)) ** 2).sum(axis=1))
@@ -285,3 +288,86 @@ def test_the_weights_of_a_coreset_stand_for_all_customers(spark: SparkSession) -
 def test_a_saved_model_that_is_gone_gets_a_sentence(spark: SparkSession, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=f"model: must be readable at {tmp_path}/gone; got .*train_segments"):
         load_model(f"{tmp_path}/gone")
+
+
+# ---------------------------------------------------------------- what else is said of candidates
+
+
+@pytest.fixture(scope="module")
+def told(
+    spark: SparkSession, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Sweep, np.ndarray, np.ndarray]:
+    """A sweep of overlapping groups with two measures, the points, and the measures."""
+    points, truth = groups([(0, 0), (3, 1), (1, 3)], seed=4, size=40)
+    measures = np.c_[truth + np.random.default_rng(1).normal(size=len(truth)), np.full(len(truth), 7.0)]
+    frame = table(spark, points)
+    place = F.substring("customer_id", 2, 9).cast("int")
+    values = F.array(*(F.array(*(F.lit(float(x)) for x in row)) for row in measures))
+    frame = frame.withColumn("own", F.get(values, place)).select(
+        "customer_id", VECTOR, F.col("own")[0].alias("varies"), F.col("own")[1].alias("constant")
+    )
+    every = settings(
+        tmp_path_factory.mktemp("told"),
+        **{"clustering.algorithms": "[kmeans, bisecting, mixture]", "selection.resamples": 0},
+    )
+    return sweep(frame, every, measures=("varies", "constant")), points, measures
+
+
+def test_separation_is_the_share_of_variance_between_the_clusters(
+    told: tuple[Sweep, np.ndarray, np.ndarray],
+) -> None:
+    swept, points, measures = told
+    for c in swept.candidates:
+        labels, value = swept.shapes[c.algorithm, c.k].labels(points), measures[:, 0]
+        inside = sum(((value[labels == j] - value[labels == j].mean()) ** 2).sum() for j in set(labels))
+        expected = 1 - inside / ((value - value.mean()) ** 2).sum()
+        # Of a constant there is nothing to separate.
+        assert c.separation == {"varies": pytest.approx(expected, abs=1e-9)}
+
+
+def test_likelihood_criteria_and_posteriors_of_a_mixture_are_those_of_scikit_learn(
+    told: tuple[Sweep, np.ndarray, np.ndarray],
+) -> None:
+    swept, points, _ = told
+    mixtures = [c for c in swept.candidates if c.algorithm == "mixture"]
+    assert len(mixtures) == 4
+    for c in mixtures:
+        shape = swept.shapes["mixture", c.k]
+        assert isinstance(shape, Gaussians)
+        theirs = GaussianMixture(c.k)
+        theirs.weights_, theirs.means_, theirs.covariances_ = shape.weights, shape.means, shape.covariances
+        theirs.precisions_cholesky_ = np.linalg.cholesky(np.linalg.inv(shape.covariances))
+        assert c.bic == pytest.approx(theirs.bic(points), rel=1e-9)
+        assert c.aic == pytest.approx(theirs.aic(points), rel=1e-9)
+        assert c.posterior == pytest.approx(theirs.predict_proba(points).max(axis=1).mean(), rel=1e-9)
+    assert all(c.bic is c.aic is c.posterior is None for c in swept.candidates if c.algorithm != "mixture")
+
+
+def test_the_bisecting_tree_tells_which_cluster_splits_from_which(
+    told: tuple[Sweep, np.ndarray, np.ndarray],
+) -> None:
+    swept, points, _ = told
+    nodes = {split.node: split for split in swept.splits}
+    assert nodes[0].parent is None and nodes[0].customers == len(points)
+    assert nodes[0].cost == pytest.approx(((points - points.mean(axis=0)) ** 2).sum())
+    for k in (2, 3, 4, 5):
+        labels = swept.shapes["bisecting", k].labels(points)
+        leaves = swept.leaves(k)
+        assert sorted(leaves.values()) == list(range(k))
+        for node, cluster in leaves.items():
+            own = points[labels == cluster]
+            assert nodes[node].customers == len(own)
+            assert nodes[node].cost == pytest.approx(((own - own.mean(axis=0)) ** 2).sum())
+        # The node that is split at k was a leaf before it, and its children are leaves at k.
+        (parent,) = set(swept.leaves(k - 1)) - set(leaves) if k > 2 else {0}
+        assert nodes[parent].splits_at_k == k
+        children = [s for s in swept.splits if s.parent == parent]
+        assert sum(s.customers for s in children) == nodes[parent].customers
+        assert {s.node for s in children} <= set(leaves)
+
+
+def test_the_elbow_is_marked_where_the_cost_bends() -> None:
+    costs = [100.0, 50.0, 20.0, 17.0, 15.0, 14.0]
+    candidates = [Candidate("kmeans", k, cost=cost) for k, cost in enumerate(costs, start=2)]
+    candidates += [Candidate("bisecting", 2, cost=10.0), Candidate("bisecting", 3, reason="impossible")]
+    assert [(c.algorithm, c.k) for c in _with_elbows(candidates) if c.elbow] == [("kmeans", 4)]
