@@ -15,11 +15,12 @@ import numpy as np
 from comparison import ROOT, Comparison, against
 from pyspark.ml.clustering import KMeans
 from pyspark.ml.evaluation import ClusteringEvaluator
-from pyspark.ml.functions import array_to_vector, vector_to_array
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.ml.functions import vector_to_array
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from sklearn.cluster import KMeans as InMemory
 from sklearn.metrics import silhouette_score
+from synthetic import DIMENSIONS, customers
 from usage import measured
 
 from spark_seg.config import Settings, load_settings
@@ -28,11 +29,9 @@ from spark_seg.selection import sweep as shared_sweep
 from spark_seg.session import start_session
 
 KS = range(2, 11)
-FEATURES = 8
-GROUPS = 5
 
 
-def sweep(customers: int = 1_000_000) -> list[Comparison]:
+def sweep(rows: int = 1_000_000) -> list[Comparison]:
     settings = load_settings(
         [ROOT / "conf/demo.yaml", ROOT / "conf/local.yaml"],
         ["clustering.algorithms=[kmeans]", "selection.k_max=10", "selection.resamples=0"],
@@ -40,14 +39,14 @@ def sweep(customers: int = 1_000_000) -> list[Comparison]:
     spark = start_session(settings.session)
     folder = Path(tempfile.mkdtemp(prefix="spark_seg_bench_"))
     try:
-        for name, rows in (("warm", 20_000), ("full", customers)):
-            customers_of(spark, rows).write.parquet(str(folder / name))
+        for name, many in (("warm", 20_000), ("full", rows)):
+            customers(spark, "purchases", many).write.parquet(str(folder / name))
         frame = spark.read.parquet(str(folder / "warm"))
         ours(frame, settings, 20_000)
         plain(frame.where("customer_id < 2000"), "row")
         plain(frame.where("customer_id < 2000"), "block")
         frame = spark.read.parquet(str(folder / "full"))
-        costs, used = measured(lambda: ours(frame, settings, customers))
+        costs, used = measured(lambda: ours(frame, settings, rows))
         results = []
         for name, work in (
             ("block", lambda: plain(frame.persist(), "block")),
@@ -70,28 +69,8 @@ def sweep(customers: int = 1_000_000) -> list[Comparison]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def customers_of(spark: SparkSession, rows: int) -> DataFrame:
-    """Customers as they are after log1p and scaling: lumps of unlike size that touch, with skew."""
-    rng = np.random.default_rng(11)
-    centres = rng.uniform(0, 4, size=(GROUPS, FEATURES))
-    shares = np.cumsum(rng.dirichlet(np.full(GROUPS, 4.0)))
-    group = F.lit(GROUPS - 1)
-    for i in reversed(range(GROUPS - 1)):
-        group = F.when(F.col("u") < float(shares[i]), i).otherwise(group)
-    lumps = F.array(*(F.array(*(F.lit(float(x)) for x in centre)) for centre in centres))
-    values = [
-        F.get(F.get(F.col("lumps"), F.col("group")), F.lit(i))
-        + F.randn(i + 1) * 0.8
-        - F.log(F.greatest(F.rand(100 + i), F.lit(1e-9))) * 0.5
-        for i in range(FEATURES)
-    ]
-    frame = spark.range(rows, numPartitions=8).withColumnRenamed("id", "customer_id")
-    frame = frame.withColumn("u", F.rand(7)).withColumn("group", group).withColumn("lumps", lumps)
-    return frame.select("customer_id", array_to_vector(F.array(*values)).alias(VECTOR))
-
-
 def ours(frame: DataFrame, settings: Settings, rows: int) -> dict[int, float]:
-    result = shared_sweep(canonical_layout(frame, rows).persist(), settings)
+    result = shared_sweep(canonical_layout(frame, rows), settings)
     return {c.k: c.cost or np.inf for c in result.candidates}
 
 
@@ -107,7 +86,7 @@ def plain(frame: DataFrame, solver: str) -> dict[int, float]:
 
 def in_memory(frame: DataFrame) -> dict[int, float]:
     points = frame.select(vector_to_array(F.col(VECTOR)).alias("x")).toArrow()["x"].combine_chunks()
-    points = points.flatten().to_numpy().reshape(-1, FEATURES)
+    points = points.flatten().to_numpy().reshape(-1, DIMENSIONS)
     costs = {}
     for k in KS:
         fit = InMemory(k, n_init=10, random_state=42).fit(points)

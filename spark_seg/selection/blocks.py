@@ -6,6 +6,7 @@ in canonical layout every figure has the same bits in each run.
 
 from __future__ import annotations
 
+import gc
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -72,6 +73,7 @@ class Blocks:
         dimensions, measures = self.dimensions, len(self.measured)
 
         def partition(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            _settle()
             accumulator = kernel()
             # Tasks share the cores already.
             with threadpool_limits(limits=1, user_api="blas"):
@@ -104,6 +106,7 @@ class Blocks:
             mean, spread = pivot + shift, float(sums[-1] - rows * shift @ shift)
 
         def partition(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            _settle()
             for block in _unpacked(batches, dimensions, measures):
                 chance = np.ones(len(block.points))
                 if rows > size:
@@ -149,7 +152,17 @@ def pack(frame: DataFrame, labels: Sequence[Column], seed: int, measures: Sequen
     return Blocks(blocks, rows, pivot, measured)
 
 
+def _settle() -> None:
+    """Spare the modules of a Python worker from garbage collection.
+
+    Spark collects after each task, through all that was ever imported: 0.1 s, more than most tasks take.
+    """
+    if not gc.get_freeze_count():
+        gc.freeze()
+
+
 def _packed(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    _settle()
     waiting: list[pa.RecordBatch] = []
     held = 0
     for batch in batches:
