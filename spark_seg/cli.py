@@ -211,7 +211,7 @@ def _run(
         outcome = run_plan(
             plan, lambda done, total: bar.update(task, completed=done, total=total, visible=done < total)
         )
-    print_outcome(console, outcome.profiles, outcome.candidates)
+    print_outcome(console, outcome.profiles, outcome.candidates, outcome.structure)
     console.print(
         f"\nrun {outcome.run_id} {'was published already' if outcome.already_published else 'published'}"
     )

@@ -47,8 +47,7 @@ class Preparation:
     dropped: tuple[tuple[str, str], ...]
 
     def transform(self, frame: DataFrame) -> DataFrame:
-        """`frame` with the column `vector` added, and each feature in it (before scaling) as a struct
-        `prepared`."""
+        """`frame` with the column `vector` added, and `prepared`: its features before scaling, a struct."""
         prepared = F.struct(*(F.col(_prepared(name)).alias(name) for name in self.features))
         return self.model.transform(frame).select(*frame.columns, VECTOR, prepared.alias("prepared"))
 

@@ -68,8 +68,10 @@ def candidate_table(candidates: Rows) -> Table:
     return table
 
 
-def print_outcome(console: Console, profiles: Rows, candidates: Rows, shown: int = 6) -> None:
-    """The segments, and the first candidates with their verdicts."""
+def print_outcome(
+    console: Console, profiles: Rows, candidates: Rows, structure: str | None = None, shown: int = 6
+) -> None:
+    """The segments, the first candidates with their verdicts, and whether there are groups at all."""
     if profiles:
         console.print()
         console.print(segment_table(profiles))
@@ -80,6 +82,8 @@ def print_outcome(console: Console, profiles: Rows, candidates: Rows, shown: int
         )
         if len(candidates) > shown:
             console.print(f"… {len(candidates) - shown} more in the table candidates", style="dim")
+    if structure is not None:
+        console.print(f"\nstructure  {structure}", markup=False, soft_wrap=True)
 
 
 def _first(candidates: Rows, shown: int) -> list[dict[str, Any]]:

@@ -267,7 +267,7 @@ class SelectionSettings(Model):
         20_000, description="customers in the sample; fewer customers are all taken"
     )
     refine_passes: Annotated[int, Field(ge=0, le=100), NUMERIC] = Field(
-        3, description="most passes over all customers that improve the candidates of the sample"
+        2, description="most passes over all customers that improve the candidates of the sample"
     )
     resamples: Annotated[int, Field(ge=0, le=1000), NUMERIC] = Field(
         10,

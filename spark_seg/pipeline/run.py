@@ -30,6 +30,7 @@ class Outcome:
     profiles: list[dict[str, Any]] = field(default_factory=list)
     candidates: list[dict[str, Any]] = field(default_factory=list)
     metrics: dict[str, float] = field(default_factory=dict)
+    structure: str | None = None
 
 
 def run_plan(plan: Plan, progress: Progress = lambda done, total: None) -> Outcome:
@@ -56,7 +57,13 @@ def run_plan(plan: Plan, progress: Progress = lambda done, total: None) -> Outco
         draft.release()
     plan.ledger.create_views()
     return Outcome(
-        plan.run_id, False, tuple(draft.receipts), draft.profiles, draft.candidates, dict(draft.metrics)
+        plan.run_id,
+        False,
+        tuple(draft.receipts),
+        draft.profiles,
+        draft.candidates,
+        dict(draft.metrics),
+        draft.facts.get("structure"),
     )
 
 
@@ -121,4 +128,6 @@ def _already(plan: Plan) -> Outcome:
     # An attempt that was stopped right after its commit has not made them.
     plan.ledger.create_views()
     log.info("%-10s run %s revision %d is published already; nothing to do", "plan", run.run_id, run.revision)
-    return Outcome(run.run_id, True, run.receipts, rows("profiles"), rows("candidates"), run.metrics)
+    return Outcome(
+        run.run_id, True, run.receipts, rows("profiles"), rows("candidates"), run.metrics, run.structure
+    )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
@@ -56,12 +56,17 @@ class Accumulator:
 
 @dataclass(frozen=True)
 class Blocks:
-    """All customers. `pivot` and `measured`: vector and measures of the first, as a point near the data."""
+    """All customers. `pivot` and `measured`: vector and measures of the first, as a point near the data.
+
+    `rows`, `mean` and `spread` (the sum of squared distances to the mean): of all of them.
+    """
 
     frame: DataFrame
-    rows: int
     pivot: Array
     measured: Array
+    rows: int = 0
+    mean: Array = field(default_factory=lambda: np.empty(0))
+    spread: float = 0.0
 
     @property
     def dimensions(self) -> int:
@@ -92,18 +97,8 @@ class Blocks:
         with the squared distance to the mean, so rare and far customers are not missed. Who is drawn
         follows from the key alone.
         """
-        rows, dimensions, pivot, measures = self.rows, self.dimensions, self.pivot, len(self.measured)
-        mean, spread = pivot, 0.0
-        if rows > size:
-
-            def moments(figures: Array, block: Block) -> None:
-                x = block.points - pivot
-                figures[:-1] += x.sum(axis=0)
-                figures[-1] += float(np.einsum("ij,ij->", x, x))
-
-            sums = self.totals(lambda: Accumulator(dimensions + 1, moments))
-            shift = sums[:-1] / rows
-            mean, spread = pivot + shift, float(sums[-1] - rows * shift @ shift)
+        rows, mean, spread = self.rows, self.mean, self.spread
+        dimensions, measures = self.dimensions, len(self.measured)
 
         def partition(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             _settle()
@@ -142,14 +137,23 @@ def pack(frame: DataFrame, labels: Sequence[Column], seed: int, measures: Sequen
         F.array(*(measure.cast("double") for measure in measures)).cast("array<double>").alias("measures"),
     )
     blocks = keep(columns.mapInArrow(_packed, _BLOCK_DDL))
-    # One number of 8 bytes for each customer; all blocks are computed by this.
-    counted = blocks.agg(F.coalesce(F.sum(F.length("draws")) / 8, F.lit(0)).cast("long")).first()
-    rows, head = int(counted[0]) if counted is not None else 0, blocks.first()
+    head = blocks.first()
     if head is None:
-        return Blocks(blocks, rows, np.empty(0), np.empty(0))
+        return Blocks(blocks, np.empty(0), np.empty(0))
     many = len(head["draws"]) // 8
     pivot, measured = (np.frombuffer(head[part]).reshape(many, -1)[0] for part in ("points", "measures"))
-    return Blocks(blocks, rows, pivot, measured)
+    packed = Blocks(blocks, pivot, measured)
+
+    def moments(figures: Array, block: Block) -> None:
+        x = block.points - pivot
+        figures[0] += len(x)
+        figures[1:-1] += x.sum(axis=0)
+        figures[-1] += float(np.einsum("ij,ij->", x, x))
+
+    many = len(pivot) + 2
+    sums = packed.totals(lambda: Accumulator(many, moments))
+    rows, shift = int(sums[0]), sums[1:-1] / sums[0]
+    return replace(packed, rows=rows, mean=pivot + shift, spread=float(sums[-1] - rows * shift @ shift))
 
 
 def _settle() -> None:

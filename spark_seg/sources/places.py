@@ -85,7 +85,9 @@ def _catalog_has(spark: SparkSession, ref: TableRef) -> str:
         return ". Check the path"
     schema = ref.table.rpartition(".")[0]
     try:
-        names = [f"{schema}.{table.name}" for table in spark.catalog.listTables(schema)]
+        # The configuration holds names to plain identifiers.
+        tables = spark.sql(f"SHOW TABLES IN {schema}").collect()
     except PySparkException:
         return f" (there is no schema {schema})"
-    return f" ({schema} has: {', '.join(sorted(names)[:20]) or 'no tables'})"
+    names = sorted(f"{schema}.{table['tableName']}" for table in tables if not table["isTemporary"])
+    return f" ({schema} has: {', '.join(names[:20]) or 'no tables'})"

@@ -266,11 +266,12 @@ def test_new_customers_are_prepared_with_the_statistics_of_the_training_ones(spa
     )
 
 
-def test_transform_adds_the_vector_and_nothing_else(spark: SparkSession) -> None:
+def test_transform_adds_the_vector_and_what_it_was_scaled_from(spark: SparkSession) -> None:
     frame = features(spark, a=[1.0, 2.0, 5.0], b=[3.0, 1.0, 2.0]).withColumn("other", F.lit("x"))
     for more in ({}, {"scale": "min_max", "pca_variance": 0.5}):
         result = fit_preparation(frame, settings(plain("a", "b"), **more)).transform(frame)
-        assert result.columns == ["customer_id", "a", "b", "other", VECTOR]
+        assert result.columns == ["customer_id", "a", "b", "other", VECTOR, "prepared"]
+        assert result.select("prepared.*").columns == ["a", "b"]
 
 
 @pytest.mark.parametrize("fill", [1e-7, 1e22, -3.5, 1 / 3, 123456789.123456789, -1e-300, 5e15])
