@@ -16,12 +16,14 @@ from features import features
 from rich.console import Console
 from rich.table import Table
 from score import score
+from start import start
 from sweep import sweep
 
-BENCHMARKS: dict[str, Callable[[], list[Comparison]]] = {
+BENCHMARKS: dict[str, Callable[..., list[Comparison]]] = {
     "demo": demo,
     "features": features,
     "score": score,
+    "start": start,
     "sweep": sweep,
 }
 
@@ -30,8 +32,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", choices=sorted(BENCHMARKS))
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--rows", type=int, help="customers, events or orders, of all benchmarks but demo")
     arguments = parser.parse_args()
-    results = BENCHMARKS[arguments.name]()
+    results = BENCHMARKS[arguments.name](*([arguments.rows] if arguments.rows else []))
     if arguments.json:
         for result in results:
             print(json.dumps(asdict(result)))

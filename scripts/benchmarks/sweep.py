@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from comparison import ROOT, Comparison, against
+from comparison import ROOT, Comparison, against, part
 from pyspark.ml.clustering import KMeans
 from pyspark.ml.evaluation import ClusteringEvaluator
 from pyspark.ml.functions import vector_to_array
@@ -47,7 +47,8 @@ def sweep(rows: int = 1_000_000) -> list[Comparison]:
         plain(frame.where("customer_id < 2000"), "block")
         frame = spark.read.parquet(str(folder / "full"))
         costs, used = measured(lambda: ours(frame, settings, rows))
-        results = []
+        # Against the numbers themselves: 8 bytes for each feature of each customer.
+        results = [part("sweep/memory", used.peak, rows * DIMENSIONS * 8 / 1e6, "MB at the peak")]
         for name, work in (
             ("block", lambda: plain(frame.persist(), "block")),
             ("plain", lambda: plain(frame, "row")),

@@ -1,8 +1,9 @@
-"""Wall and CPU seconds of this process and everything below it: the JVM and Python workers too."""
+"""What this process and everything below it takes: wall and CPU seconds, and memory at its peak."""
 
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,24 +12,51 @@ from typing import TypeVar
 
 T = TypeVar("T")
 _TICKS = os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 @dataclass(frozen=True)
 class Usage:
+    """`peak`: most resident memory seen at once, in MB; it includes what was there before."""
+
     wall: float
     cpu: float
+    peak: float
 
 
 def measured(work: Callable[[], T]) -> tuple[T, Usage]:
     """What `work` returns, and what it took."""
+    peak, done = 0.0, threading.Event()
+
+    def watch() -> None:
+        nonlocal peak
+        while not done.wait(0.5):
+            peak = max(peak, _resident())
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
     cpu, wall = _cpu_seconds(), time.monotonic()
-    result = work()
-    return result, Usage(time.monotonic() - wall, _cpu_seconds() - cpu)
+    try:
+        result = work()
+    finally:
+        done.set()
+        watcher.join()
+    return result, Usage(time.monotonic() - wall, _cpu_seconds() - cpu, max(peak, _resident()))
 
 
 def _cpu_seconds() -> float:
     """User and system time of the process tree, with children that have ended."""
-    figures: dict[int, tuple[int, int]] = {}
+    return sum(sum(map(int, fields[11:15])) for fields in _tree()) / _TICKS
+
+
+def _resident() -> float:
+    """Resident memory of the process tree in MB; pages that processes share count in each."""
+    return sum(int(fields[21]) for fields in _tree()) * _PAGE / 1e6
+
+
+def _tree() -> list[list[str]]:
+    """The fields of /proc/<pid>/stat behind the name, of this process and all below it."""
+    found: dict[int, list[str]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
@@ -36,11 +64,11 @@ def _cpu_seconds() -> float:
                 fields = (entry / "stat").read_text().rpartition(")")[2].split()
             except OSError:
                 continue
-            figures[int(entry.name)] = (int(fields[1]), sum(map(int, fields[11:15])))
+            found[int(entry.name)] = fields
     tree = {os.getpid()}
     grown = True
     while grown:
-        children = {pid for pid, (parent, _) in figures.items() if parent in tree} - tree
+        children = {pid for pid, fields in found.items() if int(fields[1]) in tree} - tree
         tree |= children
         grown = bool(children)
-    return sum(figures[pid][1] for pid in tree if pid in figures) / _TICKS
+    return [found[pid] for pid in tree if pid in found]
