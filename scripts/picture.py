@@ -28,7 +28,7 @@ def main(root: Path, target: Path) -> None:
         f"$ scripts/demo\n… as of {run['as_of']}, {dict(run['metrics'])['eligible']:,.0f} households"
     )
     current = {t: [r for r in rows(t) if r["run_id"] == run["run_id"]] for t in ("profiles", "candidates")}
-    print_outcome(console, current["profiles"], current["candidates"])
+    print_outcome(console, current["profiles"], current["candidates"], run["structure"])
     svg = console.export_svg(title="spark_seg")
     # The stock picture loads its typeface from the network; the reader's monospace does as well.
     target.write_text(re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL), encoding="utf-8")

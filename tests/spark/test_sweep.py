@@ -21,7 +21,7 @@ from spark_seg.config import Settings
 from spark_seg.errors import InputError
 from spark_seg.pipeline.label import load_model
 from spark_seg.preparation import VECTOR, canonical_layout
-from spark_seg.selection import BASELINE, Candidate, Sweep, choose, pack, sweep
+from spark_seg.selection import BASELINE, Blocks, Candidate, Sweep, choose, pack, sweep
 from spark_seg.selection.sweep import _with_elbows
 
 CHEAP = {
@@ -244,6 +244,36 @@ def test_a_coreset_that_is_refined_costs_no_more_than_exact_fits(spark: SparkSes
         if ours.algorithm == "kmeans":
             assert ours.cost is not None and theirs.cost is not None
             assert ours.cost <= theirs.cost * 1.005
+    frame.unpersist()
+
+
+def test_a_sweep_reads_all_customers_the_same_few_times_whatever_the_grid(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One pass lays them out in blocks, one draws the sample, two refine candidates, two measure them."""
+    frame = table(spark, lumps(2))
+    passes: list[str] = []
+    totals, coreset = Blocks.totals, Blocks.coreset
+    monkeypatch.setattr(Blocks, "totals", lambda *a: (passes.append("totals"), totals(*a))[1])
+    monkeypatch.setattr(Blocks, "coreset", lambda *a: (passes.append("coreset"), coreset(*a))[1])
+    for k_max, restarts in ((3, 1), (6, 4)):
+        passes.clear()
+        grid = {
+            "clustering.algorithms": "[kmeans]",
+            "clustering.restarts": f"{{kmeans: {restarts}}}",
+            "selection.k_max": k_max,
+            "selection.coreset_customers": 1_000,
+            "selection.resamples": 0,
+        }
+        group = f"grid to {k_max}"
+        spark.sparkContext.setJobGroup(group, group)
+        swept = sweep(frame, settings(tmp_path, **grid))
+        jobs = spark.sparkContext.statusTracker().getJobIdsForGroup(group)
+        spark.sparkContext.setJobGroup("others", "others")
+        assert len(swept.candidates) == k_max - 1
+        assert passes == ["totals", "coreset", *["totals"] * 4]
+        # And a look at the first block for a point near the data.
+        assert len(jobs) == 7
     frame.unpersist()
 
 

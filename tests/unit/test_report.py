@@ -127,3 +127,10 @@ def test_a_verdict_is_folded_and_not_cut_on_a_narrow_terminal(width: int) -> Non
     text = shown(candidate_table([candidate(reason=words)]), width=width)
     assert "…" not in text
     assert all(f"word{i}" in text.split() for i in range(40))
+
+
+def test_the_verdict_on_structure_stands_below_the_tables() -> None:
+    console = Console(file=io.StringIO(), width=160, color_system=None)
+    print_outcome(console, [profile()], [candidate(chosen=True)], "no groups beyond chance")
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert text.splitlines()[-1] == "structure  no groups beyond chance"
