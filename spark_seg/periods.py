@@ -29,8 +29,8 @@ class Period:
         return cls(as_of, as_of + timedelta(days=days))
 
     @property
-    def last(self) -> date:
-        """The last day."""
+    def last_day(self) -> date:
+        """The day before `end`."""
         return self.end - timedelta(days=1)
 
     @property

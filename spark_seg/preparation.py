@@ -6,7 +6,7 @@ saved pipeline is plain MLlib and scoring can never differ from training.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import cast
@@ -40,15 +40,19 @@ MAX_PARTITIONS = 512
 
 @dataclass(frozen=True)
 class Preparation:
-    """Fitted preparation: the stages, the features that are in the vectors, and why others are not."""
+    """Fitted preparation: the stages, the features that are in the vectors, and why others are not.
+
+    `prepared`: the SQL of every feature that has values, those that were dropped included.
+    """
 
     model: PipelineModel
     features: tuple[str, ...]
     dropped: tuple[tuple[str, str], ...]
+    prepared: Mapping[str, str]
 
     def transform(self, frame: DataFrame) -> DataFrame:
-        """`frame` with the column `vector` added, and `prepared`: its features before scaling, a struct."""
-        prepared = F.struct(*(F.col(_prepared(name)).alias(name) for name in self.features))
+        """`frame` with the columns `vector`, and `prepared`: a struct of all features before scaling."""
+        prepared = F.struct(*(F.expr(sql).alias(name) for name, sql in self.prepared.items()))
         return self.model.transform(frame).select(*frame.columns, VECTOR, prepared.alias("prepared"))
 
 
@@ -113,7 +117,7 @@ def fit_preparation(features: DataFrame, settings: PreparationSettings) -> Prepa
         cumulated = np.cumsum(everything.explainedVariance.toArray())
         k = min(len(kept), int(np.searchsorted(cumulated, settings.pca_variance) + 1))
         stages.append(PCA(k=k, inputCol=column, outputCol=VECTOR).fit(frame))
-    return Preparation(PipelineModel(stages), tuple(kept), tuple(dropped))
+    return Preparation(PipelineModel(stages), tuple(kept), tuple(dropped), expressions)
 
 
 def check_finite(features: DataFrame, names: Sequence[str]) -> None:
@@ -192,17 +196,18 @@ def _expression(name: str, how: PreparedFeature, statistics: Row) -> str | None:
     if how.cap is None:
         low, high = min(statistics[f"{name}__min"], fill), None
     # Names are identifiers of the feature tables; numbers are written by repr, which loses nothing.
-    value = f"coalesce(cast({name} as double), {_literal(fill)})"
+    value = f"coalesce(cast({name} as double), {literal(fill)})"
     if how.cap is not None:
-        value = f"greatest({_literal(low)}, least({_literal(high)}, {value}))"
+        value = f"greatest({literal(low)}, least({literal(high)}, {value}))"
     origin = low
     if how.log:
         value = f"signum({value}) * log1p(abs({value}))"
         origin = float(np.sign(low) * np.log1p(abs(low)))
-    return f"{value} - {_literal(origin)}"
+    return f"{value} - {literal(origin)}"
 
 
-def _literal(number: float) -> str:
+def literal(number: float) -> str:
+    """`number` as a double in SQL, to the last bit."""
     mantissa, _, exponent = repr(float(number)).partition("e")
     return f"({mantissa}E{exponent or '0'})"
 

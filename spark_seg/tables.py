@@ -233,15 +233,19 @@ CANDIDATES = Spec(
         Field("elbow", BooleanType(), "the k at which the cost of its algorithm bends (Kneedle)"),
         Field("bic", _DOUBLE, "Bayesian information criterion of a mixture (low is good)"),
         Field("aic", _DOUBLE, "Akaike information criterion of a mixture (low is good)"),
-        Field("posterior", _DOUBLE, "mean probability of the assigned component of a mixture"),
+        Field(
+            "posterior",
+            _DOUBLE,
+            "mean probability of the own component of a mixture; null in mode exact",
+        ),
         Field("collapsed", _INT, "components of a mixture whose covariance is singular but for a floor"),
         Field("agreement", _DOUBLE, "mean adjusted Rand index with refits on resampled customers"),
         Field("weakest", _DOUBLE, "smallest of the clusters' mean Jaccard similarities in these refits"),
         Field(
             "separation",
             MapType(_STRING, _DOUBLE),
-            "feature → share of its variance that lies between the clusters (0..1); holdout_*: of spend "
-            "(log) and activity in the later period",
+            "prepared feature (imputed, capped, logged) → share of its variance that lies between the "
+            "clusters (0..1); holdout_*: of spend (log) and activity in the later period",
         ),
         Field("sizes", ArrayType(_LONG), "customers per cluster, largest first"),
         Field("smallest_share", _DOUBLE, "smallest cluster as a share of customers"),

@@ -40,7 +40,7 @@ def sweep(rows: int = 1_000_000) -> list[Comparison]:
     folder = Path(tempfile.mkdtemp(prefix="spark_seg_bench_"))
     try:
         for name, many in (("warm", 20_000), ("full", rows)):
-            customers(spark, "purchases", many).write.parquet(str(folder / name))
+            customers(spark, many).write.parquet(str(folder / name))
         frame = spark.read.parquet(str(folder / "warm"))
         ours(frame, settings, 20_000)
         plain(frame.where("customer_id < 2000"), "row")

@@ -22,7 +22,6 @@ from spark_seg.clustering.shapes import (
     Tree,
     directions,
     indicator,
-    nearest,
 )
 
 __all__ = [
@@ -46,7 +45,6 @@ __all__ = [
     "indicator",
     "mixture_parameters",
     "mllib_model",
-    "nearest",
     "score",
     "screen_bisecting",
     "screen_kmeans",

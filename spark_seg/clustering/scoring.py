@@ -9,7 +9,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from spark_seg.clustering.fit import Model
-from spark_seg.preparation import VECTOR
+from spark_seg.preparation import VECTOR, literal
 
 #: What `score` adds to the column `cluster`.
 SCORES = ("confidence", "distance", "second_cluster", "second_confidence")
@@ -84,16 +84,11 @@ def _own_and_next(losses: list[Column]) -> dict[str, Column]:
 
 def _squared(centre: np.ndarray) -> str:
     """Squared Euclidean distance. (x - c) (c - x) is minus a square, without saying x - c twice."""
-    apart = (f"(score_x{i} - {_literal(c)}) * ({_literal(c)} - score_x{i})" for i, c in enumerate(centre))
-    return f"-({' + '.join(apart)})"
+    apart = (f"(score_x{i} - {literal(c)}) * ({literal(c)} - score_x{i})" for i, c in enumerate(centre))
+    return f"0D - ({' + '.join(apart)})"
 
 
 def _dot(centre: np.ndarray) -> str:
     """Cosine of the angle to a centre of length 1; NULL for the zero vector."""
-    products = " + ".join(f"score_x{i} * {_literal(c)}" for i, c in enumerate(centre))
+    products = " + ".join(f"score_x{i} * {literal(c)}" for i, c in enumerate(centre))
     return f"try_divide({products}, score_length)"
-
-
-def _literal(number: float) -> str:
-    mantissa, _, exponent = repr(float(number)).partition("e")
-    return f"({mantissa}E{exponent or '0'})"

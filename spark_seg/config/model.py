@@ -244,7 +244,8 @@ class SelectionRules(Model):
     min_separation: dict[Identifier, Share] = Field(
         default_factory=dict,
         description="feature (of preparation.features, or holdout_spend, holdout_active) → share of its "
-        "variance that must lie between the segments; 0.06 is a medium and 0.14 a large effect (Cohen)",
+        "variance, as prepared, that must lie between the segments; 0.06 is a medium and 0.14 a large effect "
+        "(Cohen). What cannot be measured, as when there is no later period, is not demanded",
     )
     min_stability: Share = Field(
         0.6,

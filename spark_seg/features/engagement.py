@@ -11,7 +11,7 @@ from spark_seg.features.scope import Feature, Measure, Scope, latest, total
 from spark_seg.periods import days_until
 from spark_seg.tables import events_column
 
-#: Weights of single events, exact to 1e-12, so that their sum does not depend on the order of rows.
+#: A sum of whole events times weights, without the last bits of its doubles.
 _WEIGHT = DecimalType(24, 12)
 _PARTS = 1e12
 
@@ -22,11 +22,11 @@ def _weighted(counts: dict[str, Column], settings: EngagementSettings) -> Column
 
 
 def _count(kind: str) -> str:
-    return f"events of {kind}"
+    return f"event count of {kind}"
 
 
 def _days(kind: str) -> str:
-    return f"days of {kind}"
+    return f"event days of {kind}"
 
 
 def _words(s: Scope) -> range:

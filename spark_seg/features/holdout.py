@@ -8,15 +8,11 @@ from pyspark.sql import functions as F
 from spark_seg.periods import Period
 
 
-def holdout_orders(orders: DataFrame, period: Period) -> DataFrame | None:
+def holdout_orders(orders: DataFrame, period: Period) -> DataFrame:
     """Trusted purchase lines → `customer_id, orders, spend` of the customers who bought in `period`.
 
-    An order belongs to the day of its first line. None when no line is as late as the period's last day:
-    half a period would say that customers left who have not had the time to come.
+    An order belongs to the day of its first line.
     """
-    late = orders.where(F.to_date("ordered_at") >= F.lit(period.last))
-    if late.isEmpty():
-        return None
     by_order = orders.groupBy("customer_id", "order_id").agg(
         F.to_date(F.min("ordered_at")).alias("day"),
         F.sum("amount").alias("amount"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
 from spark_seg.activity import daily_activity
 from spark_seg.cleaning import (
@@ -81,12 +82,16 @@ def _hold_out(plan: Plan, draft: Draft, days: int) -> None:
     assert sources is not None  # noqa: S101 - the caller looked
     period = Period.after(plan.as_of, days)
     with draft.room("holdout") as said:
-        rules = Rules(settings.cleaning, period.end)
-        orders = clean_orders(canonical_orders(sources, settings.time_zone), rules).kept
-        later = holdout_orders(orders, period)
+        lines = canonical_orders(sources, settings.time_zone)
+        # Half a period would say that customers left who have not had the time to come.
+        reached = not lines.where(F.to_date("ordered_at") >= F.lit(period.last_day)).isEmpty()
+        kept = clean_orders(lines, Rules(settings.cleaning, period.end)).kept
+        later = draft.keep(holdout_orders(kept, period)) if reached else None
         if later is None or later.isEmpty():
-            said.append(f"no orders until {period.last}: nothing to hold segments against")
-            return
-        receipt = stage(plan, later, HOLDOUT)
-        draft.receipts.append(receipt)
-        said.append(f"{receipt.rows:,} customers ordered in the {days} days from {plan.as_of}")
+            said.append(f"no orders until {period.last_day}: nothing to hold segments against")
+        else:
+            receipt = stage(plan, later, HOLDOUT)
+            draft.receipts.append(receipt)
+            said.append(f"{receipt.rows:,} customers ordered in the {days} days from {plan.as_of}")
+    draft.metrics["holdout_days"] = days
+    draft.release()

@@ -13,7 +13,7 @@ import spark_seg
 from spark_seg.config import Settings
 from spark_seg.errors import ConfigError, InputError, PublishConflict, suggestion
 from spark_seg.features import unknown_features
-from spark_seg.publishing import CommittedRun, Ledger, Store, current_run
+from spark_seg.publishing import TOLD_BY, CommittedRun, Ledger, Store, current_run
 from spark_seg.sources import OpenedSources, open_sources
 
 #: Job → (tables it publishes, sections of the configuration that define its result).
@@ -30,10 +30,6 @@ JOBS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
          "preparation", "clustering", "selection", "segments"),
     ),
 }  # fmt: skip
-
-
-#: Tables that may rightly get no rows from a run, so they do not tell whose snapshot counts.
-OPTIONAL = ("rejects", "holdout", "splits")
 
 
 @dataclass(frozen=True)
@@ -57,8 +53,13 @@ class Plan:
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """Tables the run publishes."""
-        return JOBS[self.job][0]
+        """Tables the run publishes, as far as its configuration asks for them."""
+        features, how, selection = self.settings.features, self.settings.clustering, self.settings.selection
+        asked = {
+            "holdout": features.holdout_days is not None,
+            "splits": "bisecting" in how.algorithms and selection.mode == "coreset",
+        }
+        return tuple(table for table in JOBS[self.job][0] if asked.get(table, True))
 
 
 def check_settings(settings: Settings) -> None:
@@ -163,7 +164,8 @@ def _revision(
     same_day = [r for r in history if r.as_of == as_of]
     revision = max((r.revision for r in same_day), default=-1) + 1
     tables = JOBS[job][0]
-    counted = [t for t in tables if t not in OPTIONAL]
+    # Tables that may rightly be empty do not tell whose snapshot counts.
+    counted = [t for t in tables if t not in TOLD_BY]
     in_force = [r for t in counted if (r := current_run(same_day, t)) is not None]
     if len(in_force) == len(counted) and all(r.definition == definition for r in in_force):
         return in_force[0], in_force[0].revision

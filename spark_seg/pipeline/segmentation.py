@@ -37,7 +37,7 @@ def train(plan: Plan, draft: Draft, features: DataFrame, progress: Progress) -> 
     """Features → model, candidates, assignments and profiles, staged."""
     settings = plan.settings
     with draft.room("prepare") as said:
-        customers = eligible_customers(plan, draft, features)
+        customers = _eligible(plan, draft, _with_holdout(plan, draft, features))
         preparation = fit_preparation(customers, settings.preparation)
         draft.facts["dropped_features"] = preparation.dropped
         said.append(
@@ -48,7 +48,8 @@ def train(plan: Plan, draft: Draft, features: DataFrame, progress: Progress) -> 
     with draft.room("select") as said:
         swept, winner, vectors = _select(plan, draft, preparation, customers, progress)
         said.append(f"{winner.label} of {len(draft.candidates)} candidates")
-        said.append(f"silhouette {winner.silhouette:.3f}")
+        if winner.silhouette is not None:
+            said.append(f"silhouette {winner.silhouette:.3f}")
         if winner.agreement is not None:
             said.append(f"stability {winner.agreement:.2f}")
         said.append(winner.reason or "")
@@ -103,7 +104,7 @@ def _select(
         vectors = draft.keep(vectors)
     if settings.clustering.distance == "cosine":
         check_directions(vectors)
-    swept = sweep(vectors, settings, ("rfm_index", len(GRID)), progress, (*preparation.features, *later))
+    swept = sweep(vectors, settings, ("rfm_index", len(GRID)), progress, (*preparation.prepared, *later))
     candidates = choose(swept.candidates, settings.selection)
     draft.candidates = [candidate_row(plan, c) for c in candidates]
     draft.metrics["coreset"] = swept.coreset
@@ -131,7 +132,7 @@ def assign(plan: Plan, draft: Draft, features: DataFrame) -> None:
     run = plan.model_run
     assert run is not None and run.model_path is not None  # noqa: S101 - make_plan found a trained model
     with draft.room("score") as said:
-        customers = eligible_customers(plan, draft, features)
+        customers = _eligible(plan, draft, features)
         labelled = _labelled(draft, load_model(run.model_path), customers)
         profiles = profile(labelled.frame, "cluster", feature_names(plan.settings.features))
         said.append(
@@ -152,7 +153,7 @@ def _labelled(draft: Draft, model: PipelineModel, customers: DataFrame) -> Label
     return labelled
 
 
-def eligible_customers(plan: Plan, draft: Draft, features: DataFrame) -> DataFrame:
+def _eligible(plan: Plan, draft: Draft, features: DataFrame) -> DataFrame:
     """Eligible customers in canonical layout, kept."""
     missing = [name for name in feature_names(plan.settings.features) if name not in features.columns]
     if missing:
@@ -169,13 +170,25 @@ def eligible_customers(plan: Plan, draft: Draft, features: DataFrame) -> DataFra
             "Check --as-of and features.lookback_days"
         )
     draft.metrics["eligible"] = rows
-    return draft.keep(canonical_layout(_with_holdout(plan, draft, eligible), rows))
+    return draft.keep(canonical_layout(eligible, rows))
 
 
 def _with_holdout(plan: Plan, draft: Draft, customers: DataFrame) -> DataFrame:
-    """With the columns `HOLDOUT_MEASURES`, where the holdout period was observed."""
-    run_id = plan.features_run.run_id if plan.features_run is not None else plan.run_id
-    receipts = plan.features_run.receipts if plan.features_run is not None else draft.receipts
+    """With the columns `HOLDOUT_MEASURES`, where the holdout period was observed.
+
+    Raises `InputError` when the features were built with another `holdout_days`.
+    """
+    wanted, built = plan.settings.features.holdout_days, plan.features_run
+    days = (built.metrics if built is not None else draft.metrics).get("holdout_days")
+    if days != wanted:
+        raise InputError(
+            f"features: must be built with features.holdout_days {wanted}; got "
+            f"{None if days is None else int(days)} in run {plan.inputs[0][2]}. "
+            f"Run build_features --as-of {plan.as_of} with this configuration"
+        )
+    run_id, receipts = (
+        (built.run_id, built.receipts) if built is not None else (plan.run_id, tuple(draft.receipts))
+    )
     receipt = next((r for r in receipts if r.table == HOLDOUT.name), None)
     if receipt is None:
         return customers

@@ -1,9 +1,10 @@
 """Frames → Delta, so that twice equals once and half a run is never visible."""
 
-from spark_seg.publishing.ledger import CommittedRun, Ledger, RunRecord, current_run, read_current
+from spark_seg.publishing.ledger import TOLD_BY, CommittedRun, Ledger, RunRecord, current_run, read_current
 from spark_seg.publishing.store import AttemptConflict, Receipt, Store, is_conflict
 
 __all__ = [
+    "TOLD_BY",
     "AttemptConflict",
     "CommittedRun",
     "Ledger",

@@ -20,6 +20,8 @@ from spark_seg.segments import Segment
 from spark_seg.tables import PUBLISHED, RUNS, SPARK_FAILURES
 
 _COMMITTED = "COMMITTED"
+#: Table that may rightly get no rows from a run → the one that tells which run counts for it.
+TOLD_BY = {"rejects": "features", "holdout": "features", "splits": "candidates"}
 #: Times the row is offered when a writer of another row came in between.
 _ATTEMPTS = 5
 
@@ -148,20 +150,26 @@ class Ledger:
         for spec in PUBLISHED.values():
             if spec is RUNS or self.store.read(spec.name) is None:
                 continue
+            told_by = TOLD_BY.get(spec.name, spec.name)
             # The database is held to plain identifiers by the configuration; the rest is constant.
             self.store.spark.sql(
                 f"CREATE OR REPLACE VIEW {database}.current_{spec.name} AS "
                 f"SELECT r.pipeline, t.* FROM {database}.{spec.name} t JOIN ("
                 f"SELECT pipeline, as_of, max_by(run_id, revision) AS run_id FROM {database}.{RUNS.name} "
-                f"WHERE status = '{_COMMITTED}' AND exists(receipts, r -> r.table = '{spec.name}') "
+                f"WHERE status = '{_COMMITTED}' AND exists(receipts, r -> r.table = '{told_by}') "
                 "GROUP BY pipeline, as_of) r ON t.as_of = r.as_of AND t.run_id = r.run_id"
             )
 
 
 def current_run(runs: Sequence[CommittedRun], table: str, as_of: date | None = None) -> CommittedRun | None:
-    """The run whose rows of `table` count for `as_of` (default: for the latest as_of there is)."""
-    written = [r for r in runs if table in r.tables and (as_of is None or r.as_of == as_of)]
-    return max(written, key=lambda r: (r.as_of, r.revision), default=None)
+    """The run whose rows of `table` count for `as_of` (default: for the latest as_of there is).
+
+    None when there is none, or when that run had no rows for a table that may be empty.
+    """
+    told_by = TOLD_BY.get(table, table)
+    written = [r for r in runs if told_by in r.tables and (as_of is None or r.as_of == as_of)]
+    run = max(written, key=lambda r: (r.as_of, r.revision), default=None)
+    return run if run is not None and table in run.tables else None
 
 
 def read_current(ledger: Ledger, table: str, as_of: date | None = None) -> DataFrame | None:

@@ -137,21 +137,29 @@ def pack(frame: DataFrame, labels: Sequence[Column], seed: int, measures: Sequen
         F.array(*(measure.cast("double") for measure in measures)).cast("array<double>").alias("measures"),
     )
     blocks = keep(columns.mapInArrow(_packed, _BLOCK_DDL))
+    try:
+        return _described(blocks)
+    except BaseException:
+        release(blocks)
+        raise
+
+
+def _described(blocks: DataFrame) -> Blocks:
+    """With their number, a point near the data, and the moments of all: one look, and one pass."""
     head = blocks.first()
     if head is None:
         return Blocks(blocks, np.empty(0), np.empty(0))
-    many = len(head["draws"]) // 8
-    pivot, measured = (np.frombuffer(head[part]).reshape(many, -1)[0] for part in ("points", "measures"))
-    packed = Blocks(blocks, pivot, measured)
+    inside = len(head["draws"]) // 8
+    pivot, measured = (np.frombuffer(head[part]).reshape(inside, -1)[0] for part in ("points", "measures"))
+    packed, figures = Blocks(blocks, pivot, measured), len(pivot) + 2
 
-    def moments(figures: Array, block: Block) -> None:
+    def moments(sums: Array, block: Block) -> None:
         x = block.points - pivot
-        figures[0] += len(x)
-        figures[1:-1] += x.sum(axis=0)
-        figures[-1] += float(np.einsum("ij,ij->", x, x))
+        sums[0] += len(x)
+        sums[1:-1] += x.sum(axis=0)
+        sums[-1] += float(np.einsum("ij,ij->", x, x))
 
-    many = len(pivot) + 2
-    sums = packed.totals(lambda: Accumulator(many, moments))
+    sums = packed.totals(lambda: Accumulator(figures, moments))
     rows, shift = int(sums[0]), sums[1:-1] / sums[0]
     return replace(packed, rows=rows, mean=pivot + shift, spread=float(sums[-1] - rows * shift @ shift))
 

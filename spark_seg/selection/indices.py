@@ -129,7 +129,7 @@ def _separation(c: _Clusters, squares: Array) -> tuple[float, ...]:
     between = (c.measures**2 / np.maximum(c.sizes, 1)[:, None]).sum(axis=0) - n * mean**2
     total = squares - n * mean**2
     varies = total > 1e-12 * squares
-    shares = np.divide(between, total, out=np.full(len(total), np.nan), where=varies)
+    shares = np.divide(np.clip(between, 0.0, total), total, out=np.full(len(total), np.nan), where=varies)
     return tuple(float(share) for share in shares)
 
 

@@ -17,7 +17,6 @@ import numpy as np
 from kneed import KneeLocator
 from pyspark import inheritable_thread_target
 from pyspark.ml.clustering import GaussianMixtureModel
-from pyspark.ml.functions import vector_to_array
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from scipy.special import logsumexp
@@ -105,7 +104,8 @@ def sweep(
     which each candidate tells how much it separates them. `on_fit(done, total)` reports progress.
     """
     stored = [F.col(baseline[0])] if baseline is not None else []
-    blocks = pack(frame, stored, settings.seed, [F.col(name) for name in measures])
+    in_blocks = [F.col(name) for name in measures] if settings.selection.mode == "coreset" else []
+    blocks = pack(frame, stored, settings.seed, in_blocks)
     try:
         points, weights = blocks.coreset(settings.selection.coreset_customers)
         distinct = len(np.unique(points, axis=0))
@@ -119,12 +119,13 @@ def sweep(
         # One BLAS thread for each fit: on matrices this small more of them only wait for one another.
         with threadpool_limits(limits=1, user_api="blas"):
             shapes, seeds = _screen(points, weights, settings, possible, on_fit)
-        if settings.selection.mode == "exact":
-            swept = _exact(frame, settings, possible, baseline, blocks.rows, on_fit, measures)
-        else:
             estimates = {}
             if len(points) < blocks.rows:
                 estimates = {pair: estimated_cost(points, weights, s) for pair, s in shapes.items()}
+        if settings.selection.mode == "exact":
+            swept = _exact(frame, settings, possible, baseline, blocks.rows, on_fit, measures)
+        else:
+            if len(points) < blocks.rows:
                 shapes = _refine(blocks, shapes, settings.selection.refine_passes)
             swept = _measured(blocks, shapes, seeds, settings, baseline, measures)
             swept = replace(swept, candidates=[_estimated(c, estimates) for c in swept.candidates])
@@ -233,7 +234,7 @@ def _screen(
 ) -> tuple[dict[Pair, Shape], dict[Pair, int]]:
     """The best restart of every candidate on the coreset, and its seed."""
     how, first = settings.clustering, settings.seed
-    unit, done = how.distance == "cosine", 0
+    unit = how.distance == "cosine"
     # The tree for the largest k holds those for all smaller ones.
     k_most = max((k for a, k in pairs if a == "bisecting"), default=0)
     tree = (
@@ -245,7 +246,6 @@ def _screen(
     )
 
     def fit(pair: Pair) -> tuple[Shape, int]:
-        nonlocal done
         algorithm, k = pair
         result: tuple[Shape, int]
         if algorithm == "bisecting" and tree is not None:
@@ -259,13 +259,15 @@ def _screen(
             tried = [_fit(algorithm, k, points, weights, how, i, first) for i in restarts]
             best = min(restarts, key=lambda i: tried[i][1])
             result = tried[best][0], first + best
-        done += 1
-        on_fit(done, len(pairs))
         return result
 
+    shapes: dict[Pair, Shape] = {}
+    seeds: dict[Pair, int] = {}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        fits = dict(zip(pairs, pool.map(fit, pairs), strict=True))
-    return {pair: fits[pair][0] for pair in pairs}, {pair: fits[pair][1] for pair in pairs}
+        for pair, (shape, seed) in zip(pairs, pool.map(fit, pairs), strict=True):
+            shapes[pair], seeds[pair] = shape, seed
+            on_fit(len(shapes), len(pairs))
+    return shapes, seeds
 
 
 def _fit(
@@ -367,17 +369,13 @@ def _exact(
     with ThreadPoolExecutor(settings.clustering.parallel_fits) as pool:
         fits = dict(zip(pairs, pool.map(fit, pairs), strict=True))
     labelled, labels = _predicted(frame, fits, baseline)
-    mixtures = [pair for pair in fits if pair[0] == "mixture"]
-    posteriors = [F.array_max(vector_to_array(F.col(_probability(pair)))) for pair in mixtures]
     blocks = pack(labelled, labels, settings.seed, [F.col(name) for name in measures])
-    row = labelled.agg(*(F.mean(p) for p in posteriors)).first() if mixtures else None
-    means = dict(zip(mixtures, row or (), strict=True))
     candidates = []
     for pair, result in fits.items():
         candidate = Candidate(*pair, seed=result.seed, restarts=result.restarts)
-        if pair in means:
+        if result.algorithm == "mixture":
             bic, aic = _criteria(pair[1], blocks.dimensions, rows, result.loss)
-            candidate = replace(candidate, bic=bic, aic=aic, posterior=means[pair])
+            candidate = replace(candidate, bic=bic, aic=aic)
         candidates.append(candidate)
     if baseline is not None:
         candidates.append(_baseline(baseline))
@@ -402,16 +400,12 @@ def _predicted(
         label = f"label_{pair[0]}_{pair[1]}"
         model.setPredictionCol(label)
         if isinstance(model, GaussianMixtureModel):
-            model.setProbabilityCol(_probability(pair))
+            model.setProbabilityCol(f"probability_{pair[1]}")
         frame = model.transform(frame)
         columns.append(F.col(label))
     if baseline is not None:
         columns.append(F.col(baseline[0]))
     return frame, columns
-
-
-def _probability(pair: Pair) -> str:
-    return f"probability_{pair[0]}_{pair[1]}"
 
 
 def _criteria(k: int, dimensions: int, rows: int, loss: float) -> tuple[float, float]:

@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -233,8 +234,28 @@ def test_rows_that_are_staged_but_not_committed_are_not_current(ledger: Ledger) 
 
     ledger.store.stage(rejects("a"), REJECTS, DAY, "a")
     assert read_current(ledger, "rejects") is None
-    ledger.commit(record("a", 0, DAY, "shop", "rejects"))
+    ledger.commit(record("a", 0, DAY, "shop", "features", "rejects"))
     ledger.store.stage(rejects("b"), REJECTS, DAY, "b")
     frame = read_current(ledger, "rejects")
     assert frame is not None
     assert [r.run_id for r in frame.collect()] == ["a"]
+
+
+def test_a_table_that_a_later_revision_leaves_empty_has_no_current_rows() -> None:
+    first = run_of("a", 0, DAY, "features", "holdout", "candidates", "splits", "assignments")
+    second = run_of("b", 1, DAY, "features", "candidates", "assignments")
+    scored = run_of("c", 2, DAY, "assignments")
+    assert [current_run([first], t, DAY) for t in ("holdout", "splits")] == [first, first]
+    assert [current_run([first, second], t, DAY) for t in ("holdout", "splits")] == [None, None]
+    # Scoring again with the same model says nothing about its tree.
+    assert current_run([first, scored], "splits", DAY) == first
+
+
+def test_a_ledger_from_before_a_column_was_added_goes_on(ledger: Ledger, spark: SparkSession) -> None:
+    ledger.commit(record("a"))
+    old = spark.read.format("delta").load(path(ledger)).drop("structure")
+    older = Ledger(Store(spark, PublishingSettings(root=f"{ledger.store.settings.root}/o")), "shop")
+    old.write.format("delta").save(path(older))
+    assert [run.structure for run in older.runs()] == [None]
+    older.commit(replace(record("b", 1), structure="clear groups"))
+    assert [(run.run_id, run.structure) for run in older.runs()] == [("a", None), ("b", "clear groups")]

@@ -398,6 +398,10 @@ def test_segments_are_held_against_what_followed_and_the_tree_is_published(
     assert splits is not None
     leaves = splits.dropna(subset="segment_id").set_index("segment_id")["customers"]
     assert leaves.to_dict() == segments.value_counts().to_dict()
+    # What was built with one holdout period is not taken for another.
+    other = settings_for(landed.root, **(CHEAP | {"features.holdout_days": 7}))
+    with pytest.raises(InputError, match=r"built with features\.holdout_days 7; got 14 in run"):
+        run(spark, other, "train_segments", day, revise=True)
     # At the end of the data there is no later period: nothing is published of half a one.
     at_the_end = settings_for(landed.root, **(CHEAP | {"features.holdout_days": 14}))
     assert "holdout" not in {r.table for r in run(spark, at_the_end, "build_features").receipts}
