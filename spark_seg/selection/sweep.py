@@ -8,7 +8,6 @@ fits each candidate on all customers; the reference, and dear.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
@@ -131,10 +130,10 @@ def sweep(
             swept = replace(swept, candidates=[_estimated(c, estimates) for c in swept.candidates])
     finally:
         blocks.release()
-    with threadpool_limits(limits=1, user_api="blas"), ThreadPoolExecutor(os.cpu_count()) as pool:
-        structure = pool.submit(find_structure, points, weights, grid, settings.seed)
-        judged = list(pool.map(lambda c: _judged(c, shapes, points, weights, settings), swept.candidates))
-    swept = replace(swept, coreset=len(points), structure=structure.result())
+    with threadpool_limits(limits=1, user_api="blas"):
+        judged = [_judged(c, shapes, points, weights, settings) for c in swept.candidates]
+        structure = find_structure(points, weights, grid, settings.seed)
+    swept = replace(swept, coreset=len(points), structure=structure)
     judged = _with_elbows(judged)
     found = {(c.algorithm, c.k): c for c in judged}
     candidates = [found.get(pair, _impossible(pair, distinct)) for pair in pairs]
@@ -247,26 +246,22 @@ def _screen(
 
     def fit(pair: Pair) -> tuple[Shape, int]:
         algorithm, k = pair
-        result: tuple[Shape, int]
         if algorithm == "bisecting" and tree is not None:
-            result = tree.cut(k), first
-        elif algorithm == "kmeans":
+            return tree.cut(k), first
+        if algorithm == "kmeans":
             most, tries = how.max_iterations["kmeans"], how.restarts["kmeans"]
             centres, _, best = best_of_restarts(points, weights, k, first, tries, most, unit)
-            result = centres, first + best
-        else:
-            restarts = range(how.restarts["mixture"])
-            tried = [_fit(algorithm, k, points, weights, how, i, first) for i in restarts]
-            best = min(restarts, key=lambda i: tried[i][1])
-            result = tried[best][0], first + best
-        return result
+            return centres, first + best
+        restarts = range(how.restarts["mixture"])
+        tried = [_fit(algorithm, k, points, weights, how, i, first) for i in restarts]
+        best = min(restarts, key=lambda i: tried[i][1])
+        return tried[best][0], first + best
 
     shapes: dict[Pair, Shape] = {}
     seeds: dict[Pair, int] = {}
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for pair, (shape, seed) in zip(pairs, pool.map(fit, pairs), strict=True):
-            shapes[pair], seeds[pair] = shape, seed
-            on_fit(len(shapes), len(pairs))
+    for pair in pairs:
+        shapes[pair], seeds[pair] = fit(pair)
+        on_fit(len(shapes), len(pairs))
     return shapes, seeds
 
 
