@@ -33,13 +33,12 @@ def score(model: Model, frame: DataFrame) -> DataFrame:
     if isinstance(model, GaussianMixtureModel):
         frame = frame.withColumn("score_p", vector_to_array(F.col("probability")))
         losses = [-F.get("score_p", F.lit(i)) for i in range(len(model.weights))]
-        frame = frame.withColumns(_own_and_next(losses))
+        frame = _ranked(frame, losses)
         return frame.withColumns(
             {
                 "confidence": -F.col("score_own"),
                 "distance": nothing,
-                "second_cluster": F.col("score_next.cluster"),
-                "second_confidence": -F.col("score_next.loss"),
+                "second_confidence": -F.col("score_next"),
             }
         )
     centres = np.array([np.asarray(centre) for centre in model.clusterCenters()])
@@ -53,33 +52,38 @@ def score(model: Model, frame: DataFrame) -> DataFrame:
         squares = " + ".join(f"{x} * {x}" for x in elements)
         frame = frame.withColumn("score_length", F.expr(f"sqrt({squares})"))
         losses = [F.expr(f"coalesce(1D - {_dot(c)}, 1D)") for c in centres]
-        frame = frame.withColumns(_own_and_next(losses))
-        near, far = F.col("score_own"), F.col("score_next.loss")
+        frame = _ranked(frame, losses)
+        near, far = F.col("score_own"), F.col("score_next")
     else:
-        frame = frame.withColumns(_own_and_next([F.expr(_squared(c)) for c in centres]))
-        near, far = F.sqrt("score_own"), F.sqrt("score_next.loss")
+        frame = _ranked(frame, [F.expr(_squared(c)) for c in centres])
+        near, far = F.sqrt("score_own"), F.sqrt("score_next")
     return frame.withColumns(
         {
             "confidence": F.coalesce(F.try_divide(far - near, F.greatest(near, far)), F.lit(0.0)),
             "distance": near,
-            "second_cluster": F.col("score_next.cluster"),
             "second_confidence": nothing,
         }
     )
 
 
-def _own_and_next(losses: list[Column]) -> dict[str, Column]:
-    """The loss of the own cluster; loss and number of the best other one (of equal ones the first).
+def _ranked(frame: DataFrame, losses: list[Column]) -> DataFrame:
+    """Add `score_own`, the loss of the own cluster, and `score_next` and `second_cluster`: the best other one
+    (of equal ones the first); NULL with one cluster.
 
-    Each loss stands in both columns, and so Spark gives it a method of its own: in one method they would
-    outgrow what the JVM compiles (8,000 bytes) and run many times slower.
+    Each loss stands in two arrays of one projection, and so Spark gives it a method of its own: in one
+    method they would outgrow what the JVM compiles (8,000 bytes) and run many times slower.
     """
     own = F.col("cluster")
     others = [
-        F.when(own != i, F.struct(loss.alias("loss"), F.lit(i).alias("cluster")))
-        for i, loss in enumerate(losses)
+        loss + F.when(own == i, F.lit(float("inf"))).otherwise(F.lit(0.0)) for i, loss in enumerate(losses)
     ]
-    return {"score_own": F.get(F.array(*losses), own), "score_next": F.array_min(F.array(*others))}
+    frame = frame.withColumns({"score_all": F.array(*losses), "score_others": F.array(*others)})
+    several = F.lit(len(losses) > 1)
+    frame = frame.withColumns(
+        {"score_own": F.get("score_all", own), "score_next": F.when(several, F.array_min("score_others"))}
+    )
+    place = F.array_position("score_others", F.col("score_next")) - 1
+    return frame.withColumn("second_cluster", place.cast("int"))
 
 
 def _squared(centre: np.ndarray) -> str:
