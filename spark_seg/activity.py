@@ -55,11 +55,10 @@ def _daily_orders(orders: DataFrame) -> DataFrame:
 
 
 def _daily_events(events: DataFrame, engagement: EngagementSettings) -> DataFrame:
-    kinds = [kind for kind in (engagement.contact_kind, engagement.response_kind) if kind is not None]
     acts = events.select(
         "customer_id",
         F.to_date("occurred_at").alias("day"),
-        F.when(F.col("kind").isin(kinds), F.col("subject")).alias("subject"),
+        F.when(F.col("kind").isin(*engagement.subject_kinds), F.col("subject")).alias("subject"),
         "kind",
     )
     counts = (F.count_if(F.col("kind") == kind).alias(events_column(kind)) for kind in engagement.kinds)

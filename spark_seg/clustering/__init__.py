@@ -21,7 +21,8 @@ from spark_seg.clustering.shapes import (
     Shape,
     Tree,
     directions,
-    indicator,
+    in_geometry,
+    sums_by_place,
 )
 
 __all__ = [
@@ -42,11 +43,12 @@ __all__ = [
     "fit_bisecting",
     "fit_kmeans",
     "fit_mixture",
-    "indicator",
+    "in_geometry",
     "mixture_parameters",
     "mllib_model",
     "score",
     "screen_bisecting",
     "screen_kmeans",
     "screen_mixture",
+    "sums_by_place",
 ]

@@ -43,19 +43,20 @@ def screen_kmeans(
 
 def best_of_restarts(
     points: Floats, weights: Floats, k: int, seed: int, restarts: int, iterations: int, unit: bool
-) -> tuple[Centres, float, int]:
-    """The cheapest of several fits, its cost, and which it was.
+) -> tuple[Centres, int]:
+    """The cheapest of several fits, and which it was.
 
     All have a few iterations; the cheapest by then go on to the end.
     """
     first = min(iterations, _TRIAL)
     tried = [screen_kmeans(points, weights, k, seed + i, first, unit) for i in range(restarts)]
     promising = sorted(range(restarts), key=lambda i: tried[i][1])[:_FINALISTS]
-    ended = [
-        (*screen_kmeans(points, weights, k, seed, iterations - first, unit, start=tried[i][0]), i)
+    ended = {
+        i: screen_kmeans(points, weights, k, seed, iterations - first, unit, start=tried[i][0])
         for i in promising
-    ]
-    return min(ended, key=lambda fit: fit[1])
+    }
+    best = min(promising, key=lambda i: ended[i][1])
+    return ended[best][0], best
 
 
 def _spread(points: Floats, weights: Floats, k: int, rng: np.random.Generator) -> Floats:

@@ -50,6 +50,11 @@ def directions(points: Floats) -> Floats:
         return np.asarray(points / np.linalg.norm(points, axis=1, keepdims=True))
 
 
+def in_geometry(points: Floats, unit: bool) -> Floats:
+    """`points` as they are clustered: as directions when `unit`."""
+    return directions(points) if unit else points
+
+
 def nearest(distances: Floats) -> tuple[Ints, Floats]:
     """Place and value of the smallest of each column (ties: the first), for few rows and many columns.
 
@@ -62,21 +67,21 @@ def nearest(distances: Floats) -> tuple[Ints, Floats]:
     return own, least
 
 
-def indicator(own: Ints, k: int) -> Floats:
-    """Places × rows: 1 where a row is at the place. A product with it sums by place."""
-    return np.asarray(np.arange(k)[:, None] == own, dtype=np.float64)
+def sums_by_place(values: Floats, places: Ints, n: int) -> Floats:
+    """Values × rows → values × places: each value summed over the rows at each of n places."""
+    inside = np.asarray(np.arange(n)[:, None] == places, dtype=np.float64)
+    return np.asarray(values @ inside.T)
 
 
-def _per_place(points: Floats, weights: Floats, places: Ints, n: int) -> list[Floats]:
+def _per_place(points: Floats, weights: Floats, places: Ints, n: int) -> Floats:
     """Weight, then each coordinate's weighted sum, of the rows at each of n places."""
-    own = indicator(places, n) * weights
-    return [own.sum(axis=1), *np.asarray(points.T @ own.T)]
+    return sums_by_place(np.vstack([weights, points.T * weights]), places, n).ravel()
 
 
 def _means(sizes: Floats, sums: Floats, otherwise: Floats, unit: bool) -> Floats:
     """Mean of each place; `otherwise` where it has no rows. Of length 1 when `unit`."""
     means = np.where(sizes[:, None] > 0, sums / np.maximum(sizes, 1e-300)[:, None], otherwise)
-    return directions(means) if unit else means
+    return in_geometry(means, unit)
 
 
 @dataclass(frozen=True)
@@ -97,7 +102,7 @@ class Centres:
 
     def labels(self, points: Floats) -> Ints:
         """The nearest centre; ties go to the first."""
-        return nearest(self.distances(directions(points) if self.unit else points))[0]
+        return nearest(self.distances(in_geometry(points, self.unit)))[0]
 
     def figures(self, points: Floats, weights: Floats) -> Floats:
         """Cost, then per cluster its weight, then its sum of points."""
@@ -105,10 +110,10 @@ class Centres:
             cuts = np.arange(_ROWS, len(points), _ROWS)
             parts = zip(np.split(points, cuts), np.split(weights, cuts), strict=True)
             return np.asarray(np.sum([self.figures(*part) for part in parts], axis=0))
-        points = directions(points) if self.unit else points
+        points = in_geometry(points, self.unit)
         own, least = nearest(self.distances(points))
         least += np.einsum("ij,ij->i", points, points)
-        return np.concatenate([[least @ weights], *_per_place(points, weights, own, self.k)])
+        return np.concatenate([[least @ weights], _per_place(points, weights, own, self.k)])
 
     def improved(self, figures: Floats) -> Centres:
         """Centres at the means; a cluster without points stays where it is."""
@@ -154,7 +159,7 @@ class Tree:
 
     def nodes_of(self, points: Floats) -> Ints:
         """Leaf node of each row."""
-        points = directions(points) if self.unit else points
+        points = in_geometry(points, self.unit)
         at = np.zeros(len(points), dtype=np.int64)
         for node in self.inner:
             here = np.flatnonzero(at == node)
@@ -171,10 +176,10 @@ class Tree:
     def figures(self, points: Floats, weights: Floats) -> Floats:
         """Cost of the leaves, then per node the weight and the sum of points of the leaf's rows."""
         at = self.nodes_of(points)
-        points = directions(points) if self.unit else points
+        points = in_geometry(points, self.unit)
         apart = points - self.centres[at]
         cost = np.einsum("ij,ij->i", apart, apart) @ weights
-        return np.concatenate([[cost], *_per_place(points, weights, at, len(self.centres))])
+        return np.concatenate([[cost], _per_place(points, weights, at, len(self.centres))])
 
     def improved(self, figures: Floats) -> Tree:
         """Every node at the mean of the rows below it; a node without rows stays where it is."""

@@ -73,12 +73,17 @@ class EngagementSettings(Model):
         None, description="kind that means 'the customer answered' a contact with the same `subject`"
     )
 
+    @property
+    def subject_kinds(self) -> tuple[str, ...]:
+        """Kinds whose subjects count: contacts, and what answers them."""
+        return tuple(kind for kind in (self.contact_kind, self.response_kind) if kind is not None)
+
     @model_validator(mode="after")
     def _kinds_known(self) -> Self:
         if (self.contact_kind is None) != (self.response_kind is None):
             raise ValueError("contact_kind and response_kind must be given together")
-        for kind in (self.contact_kind, self.response_kind):
-            if kind is not None and kind not in self.kinds:
+        for kind in self.subject_kinds:
+            if kind not in self.kinds:
                 raise ValueError(f"kind '{kind}' is not in kinds; {suggestion(kind, self.kinds)}")
         return self
 
@@ -437,8 +442,7 @@ def inconsistencies(
                 f"sources.events.{i}.columns.kind: '{kind}' is not in features.engagement.kinds; "
                 f"{suggestion(kind, engagement.kinds)}"
             )
-        takes_part = kind is not None and kind in (engagement.contact_kind, engagement.response_kind)
-        if takes_part and "subject" not in source.columns:
+        if kind in engagement.subject_kinds and "subject" not in source.columns:
             problems.append(
                 f"sources.events.{i}.columns: role 'subject' is required, because '{kind}' takes part "
                 "in the response rate (features.engagement)"

@@ -50,7 +50,7 @@ def event_measures(s: Scope) -> dict[str, Measure]:
     for kind, count in counts.items():
         measures[_count(kind)] = total(s.observed(count))
         happened = s.observed(F.when(count > 0, F.date_diff("day", F.lit(s.observation.start))))
-        if kind not in (engagement.contact_kind, engagement.response_kind):
+        if kind not in engagement.subject_kinds:
             measures[_days(kind)] = total(F.when(happened.isNotNull(), 1))
             continue
         # Of several subjects a day has several rows: a bit for each day counts it once.
@@ -133,8 +133,7 @@ def kind_features(kind: str) -> dict[str, Feature]:
         return F.col(_count(kind))
 
     def active_days(s: Scope) -> Column:
-        engagement = s.settings.engagement
-        if kind not in (engagement.contact_kind, engagement.response_kind):
+        if kind not in s.settings.engagement.subject_kinds:
             return F.col(_days(kind))
         parts = [F.bit_count(F.col(f"{_days(kind)} {word}")) for word in _words(s)]
         return sum(parts[1:], parts[0])

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from spark_seg.clustering import directions, indicator
+from spark_seg.clustering import in_geometry, sums_by_place
 from spark_seg.errors import InputError
 from spark_seg.selection.blocks import Accumulator, Block, Blocks
 
@@ -50,7 +50,7 @@ def measure(blocks: Blocks, labellers: Sequence[Labeller], ks: Sequence[int], di
     # Figures are taken around a point of the data, then around the overall mean: differences of large
     # squares would lose digits.
     unit = distance == "cosine"
-    pivot = _unit(blocks.pivot[None], unit)[0]
+    pivot = in_geometry(blocks.pivot[None], unit)[0]
     measured = blocks.measured
     first = blocks.totals(lambda: _first_pass(labellers, ks, pivot, measured, unit))
     clusters = _split_first(first, ks, len(pivot), len(measured))
@@ -89,10 +89,6 @@ class _Clusters:
         return self.sums / np.maximum(self.sizes, 1)[:, None]
 
 
-def _unit(points: Array, unit: bool) -> Array:
-    return directions(points) if unit else points
-
-
 def _first_pass(
     labellers: Sequence[Labeller], ks: Sequence[int], pivot: Array, measured: Array, unit: bool
 ) -> Accumulator:
@@ -100,13 +96,13 @@ def _first_pass(
     values = 2 + len(pivot) + len(measured)
 
     def update(figures: Array, block: Block) -> None:
-        points = _unit(block.points, unit) - pivot
+        points = in_geometry(block.points, unit) - pivot
         measures = block.measures - measured
         squares = np.einsum("ij,ij->i", points, points)
         columns = np.vstack([np.ones(len(points)), squares, points.T, measures.T])
         at = 0
         for labeller, k in zip(labellers, ks, strict=True):
-            figures[at : at + values * k] += (columns @ indicator(labeller(block), k).T).ravel()
+            figures[at : at + values * k] += sums_by_place(columns, labeller(block), k).ravel()
             at += values * k
         figures[at:] += np.einsum("ij,ij->j", measures, measures)
 
@@ -139,7 +135,7 @@ def _second_pass(
     """Per clustering: Σ silhouette, then per cluster Σ distance and Σ squared distance to its mean."""
 
     def update(figures: Array, block: Block) -> None:
-        points = _unit(block.points, unit) - pivot - centre
+        points = in_geometry(block.points, unit) - pivot - centre
         squares = np.einsum("ij,ij->i", points, points)
         at = 0
         for j, c in enumerate(clusterings):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spark_seg.clustering import Tree, directions
+from spark_seg.clustering import Tree, in_geometry, sums_by_place
 from spark_seg.selection.blocks import Accumulator, Array, Block, Blocks
 
 
@@ -24,13 +24,13 @@ class Split:
 def measure_splits(blocks: Blocks, tree: Tree) -> list[Split]:
     """Every node of the tree with its customers and its cost, in one pass."""
     nodes, dimensions = len(tree.centres), blocks.dimensions
-    pivot = directions(blocks.pivot[None])[0] if tree.unit else blocks.pivot
+    pivot = in_geometry(blocks.pivot[None], tree.unit)[0]
 
     def update(figures: Array, block: Block) -> None:
         at = tree.nodes_of(block.points)
-        points = (directions(block.points) if tree.unit else block.points) - pivot
-        columns = (np.ones(len(points)), np.einsum("ij,ij->i", points, points), *points.T)
-        figures += np.concatenate([np.bincount(at, column, nodes) for column in columns])
+        points = in_geometry(block.points, tree.unit) - pivot
+        columns = np.vstack([np.ones(len(points)), np.einsum("ij,ij->i", points, points), points.T])
+        figures += sums_by_place(columns, at, nodes).ravel()
 
     figures = blocks.totals(lambda: Accumulator(nodes * (2 + dimensions), update)).reshape(-1, nodes)
     parents: dict[int, int] = {}

@@ -115,16 +115,17 @@ def sweep(
             return Sweep([_impossible(pair, distinct) for pair in pairs], settings.clustering.distance)
         if settings.clustering.distance == "cosine":
             points = directions(points)
+        refined = settings.selection.mode == "coreset" and len(points) < blocks.rows
         # One BLAS thread for each fit: on matrices this small more of them only wait for one another.
         with threadpool_limits(limits=1, user_api="blas"):
             shapes, seeds = _screen(points, weights, settings, possible, on_fit)
             estimates = {}
-            if len(points) < blocks.rows:
+            if refined:
                 estimates = {pair: estimated_cost(points, weights, s) for pair, s in shapes.items()}
         if settings.selection.mode == "exact":
             swept = _exact(frame, settings, possible, baseline, blocks.rows, on_fit, measures)
         else:
-            if len(points) < blocks.rows:
+            if refined:
                 shapes = _refine(blocks, shapes, settings.selection.refine_passes)
             swept = _measured(blocks, shapes, seeds, settings, baseline, measures)
             swept = replace(swept, candidates=[_estimated(c, estimates) for c in swept.candidates])
@@ -250,7 +251,7 @@ def _screen(
             return tree.cut(k), first
         if algorithm == "kmeans":
             most, tries = how.max_iterations["kmeans"], how.restarts["kmeans"]
-            centres, _, best = best_of_restarts(points, weights, k, first, tries, most, unit)
+            centres, best = best_of_restarts(points, weights, k, first, tries, most, unit)
             return centres, first + best
         restarts = range(how.restarts["mixture"])
         tried = [_fit(algorithm, k, points, weights, how, i, first) for i in restarts]
