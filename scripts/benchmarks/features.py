@@ -15,10 +15,10 @@ from functools import reduce
 from pathlib import Path
 
 import duckdb
-from comparison import ROOT, Comparison, against
+from comparison import ROOT, Comparison
 from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
-from usage import measured
+from usage import both, measured, nowhere
 
 from spark_seg.activity import daily_activity
 from spark_seg.config import FeatureSettings, load_settings
@@ -51,17 +51,14 @@ def features(events: int = 5_000_000) -> list[Comparison]:
             write_tables(spark, rows, folder / name)
         must_agree(spark, folder / "warm")
         results = []
-        _, used = measured(lambda: run(ours(spark, folder / "full")))
+        _, used = measured(lambda: nowhere(ours(spark, folder / "full")))
         for name, work in (
             ("scan", lambda: scan(spark, folder / "full")),
             ("duckdb", lambda: in_duckdb(folder / "full", folder / "result.parquet", write=False)),
-            ("naive", lambda: run(naive(spark, folder / "full"))),
+            ("naive", lambda: nowhere(naive(spark, folder / "full"))),
         ):
             _, other = measured(work)
-            results += [
-                against(f"features/{name}/cpu", used.cpu, other.cpu, "CPU s"),
-                against(f"features/{name}/wall", used.wall, other.wall, "s"),
-            ]
+            results += both(f"features/{name}", used, other)
         return results
     finally:
         spark.stop()
@@ -126,13 +123,9 @@ def read(spark: SparkSession, folder: Path) -> tuple[DataFrame, DataFrame]:
     return spark.read.parquet(str(folder / "orders")), spark.read.parquet(str(folder / "events"))
 
 
-def run(frame: DataFrame) -> None:
-    frame.write.format("noop").mode("overwrite").save()
-
-
 def scan(spark: SparkSession, folder: Path) -> None:
     for frame in read(spark, folder):
-        run(frame)
+        nowhere(frame)
 
 
 # ---------------------------------------------------------------- three ways to the same features

@@ -12,12 +12,12 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from comparison import ROOT, Comparison, against
+from comparison import ROOT, Comparison
 from pyspark.ml import PipelineModel
 from pyspark.ml.clustering import KMeans
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from usage import Usage, measured
+from usage import Usage, both, measured, nowhere
 
 from spark_seg.config import PreparationSettings, load_settings
 from spark_seg.pipeline.label import load_model, scored
@@ -44,11 +44,7 @@ def score(customers: int = 5_000_000) -> list[Comparison]:
             "prepare": used(lambda: prepared(model, frame)),
             "transform": used(lambda: model.transform(frame).select(*frame.columns, "cluster")),
         }
-        return [
-            against(f"score/{name}/{what}", getattr(ours, what), getattr(other, what), unit)
-            for name, other in others.items()
-            for what, unit in (("cpu", "CPU s"), ("wall", "s"))
-        ]
+        return [line for name, other in others.items() for line in both(f"score/{name}", ours, other)]
     finally:
         spark.stop()
         shutil.rmtree(folder, ignore_errors=True)
@@ -58,10 +54,6 @@ def used(work: Callable[[], DataFrame]) -> Usage:
     for _ in range(WARM):
         nowhere(work())
     return measured(lambda: nowhere(work()))[1]
-
-
-def nowhere(frame: DataFrame) -> None:
-    frame.write.format("noop").mode("overwrite").save()
 
 
 def customers_of(spark: SparkSession, rows: int) -> DataFrame:

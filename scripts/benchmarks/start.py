@@ -6,20 +6,17 @@ transformed and evaluated one after the other, the best silhouette written to De
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
 import tempfile
-import time
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import yaml
-from comparison import ROOT, Comparison, against, part
-from deltalake import DeltaTable, write_deltalake
+from comparison import Comparison, against
+from deltalake import write_deltalake
+from process import by_room, seconds
 
 AS_OF = datetime(2025, 1, 1)
 K_MAX = 6
@@ -31,26 +28,12 @@ def start(orders: int = 50_000) -> list[Comparison]:
         write_deltalake(str(folder / "orders"), orders_of(orders))
         config = folder / "shop.yaml"
         config.write_text(yaml.safe_dump(settings(folder)), encoding="utf-8")
-        command = ["jobs/run_all.py", "--config", str(config), "--config", "conf/local.yaml"]
-        ours = seconds([*command, "--as-of", AS_OF.date().isoformat()])
-        other = seconds(["scripts/benchmarks/plain_loop.py", str(folder), str(K_MAX)])
-        (metrics,) = DeltaTable(str(folder / "published/runs")).to_pyarrow_table()["metrics"].to_pylist()
-        rooms = {k.removeprefix("seconds_"): v for k, v in dict(metrics).items() if k.startswith("seconds_")}
-        rooms["session_and_rest"] = ours - sum(rooms.values())
-        parts = [part(f"start/{name}", value, ours, "s") for name, value in rooms.items()]
-        return [against("start/plain", ours, other, "s"), *parts]
+        configs = ("--config", str(config), "--config", "conf/local.yaml")
+        ours = seconds("jobs/run_all.py", *configs, "--as-of", AS_OF.date().isoformat())
+        other = seconds("scripts/benchmarks/plain_loop.py", str(folder), str(K_MAX))
+        return [against("start/plain", ours, other, "s"), *by_room("start", folder / "published", ours)]
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def seconds(arguments: list[str]) -> float:
-    """Wall seconds of a Python process."""
-    started = time.monotonic()
-    quiet = subprocess.DEVNULL
-    environment = os.environ | {"SPARK_LOCAL_IP": "127.0.0.1"}
-    command = [sys.executable, *arguments]
-    subprocess.run(command, cwd=ROOT, check=True, stdout=quiet, stderr=quiet, env=environment)
-    return time.monotonic() - started
 
 
 def orders_of(rows: int) -> pa.Table:

@@ -21,7 +21,7 @@ from pyspark.sql import functions as F
 from sklearn.cluster import KMeans as InMemory
 from sklearn.metrics import silhouette_score
 from synthetic import DIMENSIONS, customers
-from usage import measured
+from usage import both, measured
 
 from spark_seg.config import Settings, load_settings
 from spark_seg.preparation import VECTOR, canonical_layout
@@ -56,10 +56,7 @@ def sweep(rows: int = 1_000_000) -> list[Comparison]:
         ):
             theirs, other = measured(work)
             frame.unpersist()
-            results += [
-                against(f"sweep/{name}/cpu", used.cpu, other.cpu, "CPU s"),
-                against(f"sweep/{name}/wall", used.wall, other.wall, "s"),
-            ]
+            results += both(f"sweep/{name}", used, other)
             worst = max(KS, key=lambda k: costs[k] / theirs[k])
             results.append(
                 against(f"sweep/{name}/cost_k{worst}", costs[worst], theirs[worst], "sum of squares")

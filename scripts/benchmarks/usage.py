@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from comparison import Comparison, against
+from pyspark.sql import DataFrame
+
 T = TypeVar("T")
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -42,6 +45,19 @@ def measured(work: Callable[[], T]) -> tuple[T, Usage]:
         done.set()
         watcher.join()
     return result, Usage(time.monotonic() - wall, _cpu_seconds() - cpu, max(peak, _resident()))
+
+
+def both(name: str, ours: Usage, other: Usage) -> list[Comparison]:
+    """CPU and wall seconds, side by side."""
+    return [
+        against(f"{name}/cpu", ours.cpu, other.cpu, "CPU s"),
+        against(f"{name}/wall", ours.wall, other.wall, "s"),
+    ]
+
+
+def nowhere(frame: DataFrame) -> None:
+    """Compute all of `frame` and write it nowhere."""
+    frame.write.format("noop").mode("overwrite").save()
 
 
 def _cpu_seconds() -> float:
