@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from spark_seg.config import SessionSettings
 from spark_seg.session import start_session
 
 REPOSITORY = Path(__file__).parents[1]
+#: What scripts/setup keeps for a quicker start of the JVM.
+ARCHIVE = Path(sys.prefix, "spark.jsa")
 
 SPARK_CONF: dict[str, str | int | float | bool] = {
     "spark.sql.adaptive.enabled": False,
@@ -38,7 +41,8 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
         "spark.sql.warehouse.dir": str(scratch / "warehouse"),
         # The quick compiler only: the better one costs more than it gives back. Its cache is too small.
         "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m "
-        f"-XX:+UseParallelGC -Dderby.system.home={scratch}/derby",
+        f"-XX:+UseParallelGC -XX:SharedArchiveFile={ARCHIVE} -Xlog:cds*=off "
+        f"-Dderby.system.home={scratch}/derby",
     }
     session = start_session(SessionSettings(master="local[2]", app_name="spark_seg tests", conf=conf))
     yield session

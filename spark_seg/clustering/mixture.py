@@ -7,11 +7,8 @@ from pyspark.sql import DataFrame
 
 from spark_seg.clustering.fit import Fit
 from spark_seg.config import ClusteringSettings
+from spark_seg.kernels import GAIN_PER_CUSTOMER
 from spark_seg.preparation import VECTOR
-
-#: EM stops when the log-likelihood gains less than this per customer, as scikit-learn's does. MLlib's
-#: own limit is on the sum: the same number would mean sooner on few customers and never on many.
-GAIN_PER_CUSTOMER = 1e-3
 
 
 def fit_mixture(frame: DataFrame, k: int, seed: int, settings: ClusteringSettings) -> Fit:

@@ -24,7 +24,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructField, StructType
 
 from spark_seg.clustering.fit import Model
-from spark_seg.clustering.shapes import Centres, Floats, Gaussians, Shape, Tree
+from spark_seg.kernels import Centres, Floats, Gaussians, Shape, Tree
 from spark_seg.preparation import VECTOR
 
 

@@ -1,6 +1,6 @@
 """Candidates → one choice, with reasons."""
 
-from spark_seg.selection.blocks import Block, Blocks, pack
+from spark_seg.selection.blocks import Blocks, pack
 from spark_seg.selection.candidate import Candidate
 from spark_seg.selection.choose import INDICES, RULES, choose
 from spark_seg.selection.indices import Indices, measure
@@ -12,7 +12,6 @@ __all__ = [
     "BASELINE",
     "INDICES",
     "RULES",
-    "Block",
     "Blocks",
     "Candidate",
     "Indices",

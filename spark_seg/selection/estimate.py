@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from spark_seg.clustering import Floats, Shape
+from spark_seg.kernels import Floats, Shape
 
 #: Standard errors in an error bar: of normal figures 997 of 1000 lie within three.
 _ERRORS = 3.0

@@ -10,18 +10,14 @@ ratio of distances.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from spark_seg.clustering import in_geometry, sums_by_place
 from spark_seg.errors import InputError
-from spark_seg.selection.blocks import Accumulator, Block, Blocks
-
-Array = NDArray[np.float64]
-Labeller = Callable[[Block], NDArray[np.int64]]
+from spark_seg.kernels import Clusters, Floats, Labeller, first_pass, in_geometry, second_pass
+from spark_seg.selection.blocks import Blocks
 
 
 @dataclass(frozen=True)
@@ -52,7 +48,7 @@ def measure(blocks: Blocks, labellers: Sequence[Labeller], ks: Sequence[int], di
     unit = distance == "cosine"
     pivot = in_geometry(blocks.pivot[None], unit)[0]
     measured = blocks.measured
-    first = blocks.totals(lambda: _first_pass(labellers, ks, pivot, measured, unit))
+    first = blocks.totals(lambda: first_pass(labellers, ks, pivot, measured, unit))
     clusters = _split_first(first, ks, len(pivot), len(measured))
     if not np.isfinite(first).all():
         raise InputError(
@@ -61,7 +57,7 @@ def measure(blocks: Blocks, labellers: Sequence[Labeller], ks: Sequence[int], di
         )
     centre = sum(c.sums.sum(axis=0) for c in clusters[:1]) / max(1.0, clusters[0].sizes.sum())
     moved = [c.around(centre) for c in clusters]
-    second = blocks.totals(lambda: _second_pass(labellers, moved, pivot, centre, unit))
+    second = blocks.totals(lambda: second_pass(labellers, moved, pivot, centre, unit))
     squares = first[len(first) - len(measured) :]
     return [
         replace(figures, separation=_separation(c, squares))
@@ -69,57 +65,17 @@ def measure(blocks: Blocks, labellers: Sequence[Labeller], ks: Sequence[int], di
     ]
 
 
-@dataclass(frozen=True)
-class _Clusters:
-    """n, Σx and Σ‖x‖² per cluster, and the sum of each measure."""
-
-    sizes: Array
-    sums: Array
-    squares: Array
-    measures: Array
-
-    def around(self, centre: Array) -> _Clusters:
-        sums = self.sums - self.sizes[:, None] * centre
-        squares = self.squares - 2 * self.sums @ centre + self.sizes * (centre @ centre)
-        return replace(self, sums=sums, squares=squares)
-
-    @property
-    def means(self) -> Array:
-        """Mean of each cluster."""
-        return self.sums / np.maximum(self.sizes, 1)[:, None]
-
-
-def _first_pass(
-    labellers: Sequence[Labeller], ks: Sequence[int], pivot: Array, measured: Array, unit: bool
-) -> Accumulator:
-    """Per clustering n, Σ‖x‖², Σx and Σ of each measure by cluster; last, Σ of each measure's square."""
-    values = 2 + len(pivot) + len(measured)
-
-    def update(figures: Array, block: Block) -> None:
-        points = in_geometry(block.points, unit) - pivot
-        measures = block.measures - measured
-        squares = np.einsum("ij,ij->i", points, points)
-        columns = np.vstack([np.ones(len(points)), squares, points.T, measures.T])
-        at = 0
-        for labeller, k in zip(labellers, ks, strict=True):
-            figures[at : at + values * k] += sums_by_place(columns, labeller(block), k).ravel()
-            at += values * k
-        figures[at:] += np.einsum("ij,ij->j", measures, measures)
-
-    return Accumulator(sum(ks) * values + len(measured), update)
-
-
-def _split_first(figures: Array, ks: Sequence[int], dimensions: int, measures: int) -> list[_Clusters]:
+def _split_first(figures: Floats, ks: Sequence[int], dimensions: int, measures: int) -> list[Clusters]:
     clusters, at, values = [], 0, 2 + dimensions + measures
     for k in ks:
         block = figures[at : at + values * k].reshape(values, k)
         sums, measured = block[2 : 2 + dimensions].T, block[2 + dimensions :].T
-        clusters.append(_Clusters(block[0], sums, block[1], measured))
+        clusters.append(Clusters(block[0], sums, block[1], measured))
         at += values * k
     return clusters
 
 
-def _separation(c: _Clusters, squares: Array) -> tuple[float, ...]:
+def _separation(c: Clusters, squares: Floats) -> tuple[float, ...]:
     n = c.sizes.sum()
     mean = c.measures.sum(axis=0) / n
     between = (c.measures**2 / np.maximum(c.sizes, 1)[:, None]).sum(axis=0) - n * mean**2
@@ -129,46 +85,7 @@ def _separation(c: _Clusters, squares: Array) -> tuple[float, ...]:
     return tuple(float(share) for share in shares)
 
 
-def _second_pass(
-    labellers: Sequence[Labeller], clusterings: Sequence[_Clusters], pivot: Array, centre: Array, unit: bool
-) -> Accumulator:
-    """Per clustering: Σ silhouette, then per cluster Σ distance and Σ squared distance to its mean."""
-
-    def update(figures: Array, block: Block) -> None:
-        points = in_geometry(block.points, unit) - pivot - centre
-        squares = np.einsum("ij,ij->i", points, points)
-        at = 0
-        for j, c in enumerate(clusterings):
-            k, own = len(c.sizes), labellers[j](block)
-            figures[at] += _silhouettes(points, squares, own, c).sum()
-            apart = points - c.means[own]
-            squared = np.einsum("ij,ij->i", apart, apart)
-            figures[at + 1 : at + 1 + k] += np.bincount(own, np.sqrt(squared), k)
-            figures[at + 1 + k : at + 1 + 2 * k] += np.bincount(own, squared, k)
-            at += 1 + 2 * k
-
-    return Accumulator(sum(1 + 2 * len(c.sizes) for c in clusterings), update)
-
-
-def _silhouettes(points: Array, squares: Array, own: NDArray[np.int64], c: _Clusters) -> Array:
-    """Silhouette of each point from mean squared distances; 0 for a cluster of one."""
-    if (c.sizes > 0).sum() < 2:
-        return np.zeros(len(points))
-    n = np.maximum(c.sizes, 1)
-    # Clusters × points: the smallest of a few rows is found faster than that of a few columns.
-    mean_squared = (c.squares / n)[:, None] + (-2 * c.means) @ points.T
-    mean_squared += squares
-    mean_squared[c.sizes == 0] = np.inf
-    rows = np.arange(len(points))
-    inside = mean_squared[own, rows] * (n[own] / np.maximum(n[own] - 1, 1))
-    mean_squared[own, rows] = np.inf
-    outside = mean_squared.min(axis=0)
-    larger = np.maximum(inside, outside)
-    result = np.divide(outside - inside, larger, out=np.zeros(len(points)), where=larger > 0)
-    return np.where(c.sizes[own] > 1, result, 0.0)
-
-
-def _figures(clusterings: Sequence[_Clusters], figures: Array) -> list[Indices]:
+def _figures(clusterings: Sequence[Clusters], figures: Floats) -> list[Indices]:
     result, at = [], 0
     for c in clusterings:
         k = len(c.sizes)
@@ -197,7 +114,7 @@ def _figures(clusterings: Sequence[_Clusters], figures: Array) -> list[Indices]:
     return result
 
 
-def _davies_bouldin(means: Array, spreads: Array) -> float:
+def _davies_bouldin(means: Floats, spreads: Floats) -> float:
     """Mean over clusters of the worst (spread + spread) / distance of means."""
     apart = np.linalg.norm(means[:, None] - means[None], axis=2)
     np.fill_diagonal(apart, np.inf)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spark_seg.clustering import Tree, in_geometry, sums_by_place
-from spark_seg.selection.blocks import Accumulator, Array, Block, Blocks
+from spark_seg.kernels import Accumulator, Block, Floats, Tree, in_geometry, sums_by_place
+from spark_seg.selection.blocks import Blocks
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ def measure_splits(blocks: Blocks, tree: Tree) -> list[Split]:
     nodes, dimensions = len(tree.centres), blocks.dimensions
     pivot = in_geometry(blocks.pivot[None], tree.unit)[0]
 
-    def update(figures: Array, block: Block) -> None:
+    def update(figures: Floats, block: Block) -> None:
         at = tree.nodes_of(block.points)
         points = in_geometry(block.points, tree.unit) - pivot
         columns = np.vstack([np.ones(len(points)), np.einsum("ij,ij->i", points, points), points.T])

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spark_seg.clustering import Floats, Ints, Shape
+from spark_seg.kernels import Floats, Ints, Shape
 
 #: Refits are on at most so many customers: enough for shares of a few per cent.
 _CUSTOMERS = 4_000

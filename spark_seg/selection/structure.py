@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spark_seg.clustering import Floats, screen_kmeans
+from spark_seg.kernels import Floats, screen_kmeans
 
 #: Margins from which groups count as faint, and as clear.
 FAINT, CLEAR = 0.03, 0.1

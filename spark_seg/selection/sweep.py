@@ -13,7 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
-from kneed import KneeLocator
 from pyspark import inheritable_thread_target
 from pyspark.ml.clustering import GaussianMixtureModel
 from pyspark.sql import Column, DataFrame
@@ -21,27 +20,27 @@ from pyspark.sql import functions as F
 from scipy.special import logsumexp
 from threadpoolctl import threadpool_limits
 
-from spark_seg.clustering import (
-    Fit,
+from spark_seg.clustering import Fit, Model, best_fit, mixture_parameters, mllib_model
+from spark_seg.config import ClusteringSettings, Settings
+from spark_seg.kernels import (
+    Accumulator,
+    Block,
+    Floats,
     Gaussians,
-    Model,
+    Labeller,
     Shape,
     Tree,
-    best_fit,
     best_of_restarts,
     directions,
-    mixture_parameters,
-    mllib_model,
     screen_bisecting,
     screen_kmeans,
     screen_mixture,
 )
-from spark_seg.config import ClusteringSettings, Settings
-from spark_seg.selection.blocks import Accumulator, Array, Block, Blocks, pack
+from spark_seg.selection.blocks import Blocks, pack
 from spark_seg.selection.candidate import Candidate
 from spark_seg.selection.choose import broken_rules
 from spark_seg.selection.estimate import estimated_cost
-from spark_seg.selection.indices import Labeller, measure
+from spark_seg.selection.indices import measure
 from spark_seg.selection.splits import Split, measure_splits
 from spark_seg.selection.stability import stability
 from spark_seg.selection.structure import Structure, find_structure
@@ -198,7 +197,7 @@ def _likelihoods(blocks: Blocks, shapes: list[Gaussians]) -> list[tuple[float, f
     if not shapes:
         return []
 
-    def update(figures: Array, block: Block) -> None:
+    def update(figures: Floats, block: Block) -> None:
         for i, shape in enumerate(shapes):
             logs = shape.log_densities(block.points)
             total = logsumexp(logs, axis=1)
@@ -216,6 +215,9 @@ def _estimated(c: Candidate, estimates: dict[Pair, tuple[float, float]]) -> Cand
 
 def _with_elbows(candidates: list[Candidate]) -> list[Candidate]:
     """Of each algorithm, the k at which the cost bends (Kneedle: Satopää et al. 2011) is marked."""
+    # Not above: with scipy.signal it takes longer to import than all the rest.
+    from kneed import KneeLocator  # noqa: PLC0415
+
     bends = set()
     for algorithm in {c.algorithm for c in candidates}:
         own = [c for c in candidates if c.algorithm == algorithm and c.cost is not None]
@@ -230,7 +232,7 @@ def _labeller(shape: Shape) -> Labeller:
 
 
 def _screen(
-    points: Array, weights: Array, settings: Settings, pairs: list[Pair], on_fit: OnFit
+    points: Floats, weights: Floats, settings: Settings, pairs: list[Pair], on_fit: OnFit
 ) -> tuple[dict[Pair, Shape], dict[Pair, int]]:
     """The best restart of every candidate on the coreset, and its seed."""
     how, first = settings.clustering, settings.seed
@@ -267,7 +269,7 @@ def _screen(
 
 
 def _fit(
-    algorithm: str, k: int, points: Array, weights: Array, how: ClusteringSettings, restart: int, seed: int
+    algorithm: str, k: int, points: Floats, weights: Floats, how: ClusteringSettings, restart: int, seed: int
 ) -> tuple[Shape, float]:
     """One restart of kmeans or mixture, and its loss."""
     unit = how.distance == "cosine"
@@ -283,7 +285,7 @@ def _fit(
 
 
 def _judged(
-    candidate: Candidate, shapes: dict[Pair, Shape], points: Array, weights: Array, settings: Settings
+    candidate: Candidate, shapes: dict[Pair, Shape], points: Floats, weights: Floats, settings: Settings
 ) -> Candidate:
     """With its stability, if it passes the other rules: what is rejected anyway need not be refitted."""
     how, resamples = settings.clustering, settings.selection.resamples
@@ -292,7 +294,7 @@ def _judged(
         return candidate
     unit = how.distance == "cosine"
 
-    def refit(points: Array, weights: Array, seed: int) -> Shape:
+    def refit(points: Floats, weights: Floats, seed: int) -> Shape:
         if algorithm == "bisecting":
             return screen_bisecting(points, weights, k, seed, 2, how.max_iterations["bisecting"], unit)
         fits = [_fit(algorithm, k, points, weights, how, i, seed) for i in range(_REFIT_RESTARTS)]
@@ -327,12 +329,12 @@ def _refine(blocks: Blocks, shapes: dict[Pair, Shape], passes: int) -> dict[Pair
     return refined
 
 
-def _sums(blocks: Blocks, shapes: list[Shape]) -> list[Array]:
+def _sums(blocks: Blocks, shapes: list[Shape]) -> list[Floats]:
     """Figures of each shape over all customers, in one pass."""
     lengths = [len(shape.figures(blocks.pivot[None], np.ones(1))) for shape in shapes]
     ends = np.cumsum(lengths)
 
-    def update(figures: Array, block: Block) -> None:
+    def update(figures: Floats, block: Block) -> None:
         ones = np.ones(len(block.points))
         for shape, end, length in zip(shapes, ends, lengths, strict=True):
             figures[end - length : end] += shape.figures(block.points, ones)

@@ -38,7 +38,10 @@ REPOSITORY = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 SPARK_HOME = Path(pyspark.__file__).parent
 #: Short runs are over before the second compiler of the JVM pays.
-QUICK_JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+QUICK_JVM = (
+    "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC "
+    f"-XX:SharedArchiveFile={Path(sys.prefix, 'spark.jsa')} -Xlog:cds*=off"
+)
 #: One small fit: what is tested here is the way to it.
 LIGHT = (
     "clustering.algorithms=[kmeans]",

@@ -12,8 +12,9 @@ from pyspark.ml.clustering import GaussianMixtureModel, KMeansModel
 from pyspark.ml.linalg import Vectors
 from pyspark.sql import DataFrame, SparkSession
 
-from spark_seg.clustering import Centres, Gaussians, Model, Tree, mllib_model
+from spark_seg.clustering import Model, mllib_model
 from spark_seg.config import PreparationSettings
+from spark_seg.kernels import Centres, Gaussians, Tree
 from spark_seg.pipeline.label import scored
 from spark_seg.preparation import VECTOR, fit_preparation
 

@@ -16,9 +16,9 @@ from pyspark.sql.types import StringType, StructField, StructType
 from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
 
-from spark_seg.clustering import Gaussians
 from spark_seg.config import Settings
 from spark_seg.errors import InputError
+from spark_seg.kernels import Gaussians
 from spark_seg.pipeline.label import load_model
 from spark_seg.preparation import VECTOR, canonical_layout
 from spark_seg.selection import BASELINE, Blocks, Candidate, Sweep, choose, pack, sweep

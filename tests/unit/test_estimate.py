@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from spark_seg.clustering import Floats, screen_kmeans
+from spark_seg.kernels import Floats, screen_kmeans
 from spark_seg.selection.estimate import estimated_cost
 
 CUSTOMERS, SIZE, K = 20_000, 1_500, 5

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
-from spark_seg.clustering import Centres, Floats, screen_bisecting, screen_kmeans, screen_mixture
 from spark_seg.config import ClusteringSettings
+from spark_seg.kernels import Centres, Floats, screen_bisecting, screen_kmeans, screen_mixture
 from spark_seg.selection.stability import _adjusted_rand, _crossed, stability
 from spark_seg.selection.structure import CLEAR, FAINT, find_structure
 from spark_seg.selection.sweep import _fit

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from spark_seg.clustering.mixture import GAIN_PER_CUSTOMER
-from spark_seg.clustering.shapes import Centres, Floats, Gaussians, Ints, Tree, directions
+from spark_seg.kernels.shapes import Centres, Floats, Gaussians, Ints, Tree, directions
 
+#: EM stops when the log-likelihood gains less than this per customer, as scikit-learn's does. MLlib's
+#: own limit is on the sum: the same number would mean sooner on few customers and never on many.
+GAIN_PER_CUSTOMER = 1e-3
 #: A fit has converged when a step gains less than this share of the loss.
 _GAIN = 1e-6
 #: Iterations after which restarts are compared, and how many of them go on.
