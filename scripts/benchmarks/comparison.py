@@ -21,7 +21,7 @@ class Comparison:
 
 def against(name: str, ours: float, other: float, unit: str) -> Comparison:
     """How many times less ours takes than the other."""
-    return Comparison(name, ours, other, other / ours, unit)
+    return Comparison(name, ours, other, other / ours if ours else float("nan"), unit)
 
 
 def part(name: str, share: float, whole: float, unit: str) -> Comparison:

@@ -57,6 +57,36 @@ def customers(spark: SparkSession, rows: int) -> DataFrame:
     return frame.select("customer_id", array_to_vector(F.array(*scaled)).alias(VECTOR))
 
 
+def groups(spark: SparkSession, rows: int) -> DataFrame:
+    """Six round groups of unequal size that touch: `customer_id`, `vector`."""
+    kind = F.floor(F.pow(F.rand(11), 1.5) * 6)
+    # A corner of a cube for each kind, three deviations long.
+    columns = [
+        F.when(F.shiftright(kind * 5 + 3, place % 5) % 2 == 1, 3.0).otherwise(0.0) + F.randn(20 + place)
+        for place in range(DIMENSIONS)
+    ]
+    return _vectors(spark, rows, columns)
+
+
+def noise(spark: SparkSession, rows: int) -> DataFrame:
+    """No groups at all: `customer_id`, `vector` of independent normals."""
+    return _vectors(spark, rows, [F.randn(40 + place) for place in range(DIMENSIONS)])
+
+
+def skewed(spark: SparkSession, rows: int) -> DataFrame:
+    """Heavy tails that no logarithm has tamed: `customer_id`, `vector` of lognormals."""
+    return _vectors(spark, rows, [F.exp(F.randn(60 + place)) for place in range(DIMENSIONS)])
+
+
+#: Tables on which the number of groups is contested, each for another reason.
+TABLES = {"power_laws": customers, "groups": groups, "noise": noise, "skewed": skewed}
+
+
+def _vectors(spark: SparkSession, rows: int, columns: list[Column]) -> DataFrame:
+    frame = spark.range(rows, numPartitions=8).withColumnRenamed("id", "customer_id")
+    return frame.select("customer_id", array_to_vector(F.array(*columns)).alias(VECTOR))
+
+
 def _exponential(seed: int) -> Column:
     return -F.log(F.greatest(F.rand(seed), F.lit(1e-9)))
 

@@ -20,11 +20,16 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 @dataclass(frozen=True)
 class Usage:
-    """`peak`: most resident memory seen at once, in MB; it includes what was there before."""
+    """`peak`: most resident memory seen at once, in MB; it includes what was there before. `began`: when."""
 
     wall: float
     cpu: float
     peak: float
+    began: float
+
+    def covers(self, milliseconds: float) -> bool:
+        """Does a time of Spark's, in milliseconds of the epoch, lie within?"""
+        return self.began <= milliseconds / 1000 <= self.began + self.wall
 
 
 def measured(work: Callable[[], T]) -> tuple[T, Usage]:
@@ -38,13 +43,13 @@ def measured(work: Callable[[], T]) -> tuple[T, Usage]:
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
-    cpu, wall = _cpu_seconds(), time.monotonic()
+    cpu, wall, began = _cpu_seconds(), time.monotonic(), time.time()
     try:
         result = work()
     finally:
         done.set()
         watcher.join()
-    return result, Usage(time.monotonic() - wall, _cpu_seconds() - cpu, max(peak, _resident()))
+    return result, Usage(time.monotonic() - wall, _cpu_seconds() - cpu, max(peak, _resident()), began)
 
 
 def both(name: str, ours: Usage, other: Usage) -> list[Comparison]:

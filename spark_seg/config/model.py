@@ -286,8 +286,14 @@ class SelectionSettings(Model):
         None, description="a person's choice that overrides rules and index, e.g. kmeans:6; it is recorded"
     )
     rules: SelectionRules = Field(default_factory=SelectionRules)
+    stable: Share = Field(
+        0.75,
+        description="share of its customers that each segment keeps in refits from which on a candidate goes "
+        "before all that keep less (Hennig: above 0.75 stable)",
+    )
     index: Literal["silhouette", "davies_bouldin", "calinski_harabasz"] = Field(
-        "silhouette", description="index that decides among candidates that pass the rules"
+        "silhouette",
+        description="index that decides among candidates that pass the rules and are equally stable",
     )
     tolerance: Annotated[float, Field(ge=0, lt=1), NUMERIC] = Field(
         0.02, description="relative distance from the best index within which the smallest k wins"

@@ -1,4 +1,4 @@
-"""Rules first, then the index, then the smallest k. Pure Python over candidates."""
+"""Rules first, then stability, then the index and the smallest k. Pure Python over candidates."""
 
 from __future__ import annotations
 
@@ -96,10 +96,11 @@ INDICES = {"silhouette": True, "davies_bouldin": False, "calinski_harabasz": Tru
 def choose(candidates: Sequence[Candidate], settings: SelectionSettings) -> list[Candidate]:
     """The candidates again, in their order, with `accepted`, `chosen` and `reason` filled in.
 
-    Among candidates that pass every rule, those whose index is within `tolerance` (relative) of the
-    best compete; the smallest k wins, then the better index, then the name. No candidate is chosen
-    when none passes. A reason that a candidate came with (it was never fitted, it is the baseline)
-    stays, and it is not accepted. `settings.pick` overrides all of this for a candidate that was fitted.
+    Candidates that pass every rule are accepted. Of them the stable ones compete, or all when none is; of
+    these, those whose index is within `tolerance` (relative) of the best; the smallest k wins, then the
+    better index, then the name. No candidate is chosen when none passes. A reason that a candidate came
+    with (it was never fitted, it is the baseline) stays, and it is not accepted. `settings.pick` overrides
+    all of this for a candidate that was fitted.
     """
     broken = [[c.reason] if c.reason else broken_rules(c, settings.rules) for c in candidates]
     accepted = [c for c, reasons in zip(candidates, broken, strict=True) if not reasons]
@@ -110,9 +111,10 @@ def choose(candidates: Sequence[Candidate], settings: SelectionSettings) -> list
         return figure if higher_is_better else -figure
 
     winner = None
-    if accepted:
-        best = max(value(c) for c in accepted)
-        close = [c for c in accepted if value(c) >= best - settings.tolerance * abs(best)]
+    competing = [c for c in accepted if _kept(c) >= settings.stable] or accepted
+    if competing:
+        best = max(value(c) for c in competing)
+        close = [c for c in competing if value(c) >= best - settings.tolerance * abs(best)]
         winner = min(close, key=lambda c: (c.k, -value(c), c.algorithm))
     if settings.pick is not None:
         winner = next((c for c in candidates if _pick_of(c) == settings.pick and not c.reason), None)
@@ -126,10 +128,12 @@ def choose(candidates: Sequence[Candidate], settings: SelectionSettings) -> list
         elif reasons:
             result.append(replace(c, accepted=False, chosen=False, reason="; ".join(reasons)))
         elif c is winner:
-            result.append(replace(c, accepted=True, chosen=True, reason=_why(c, accepted, settings, value)))
+            told = _why(c, competing, len(accepted), settings, value)
+            result.append(replace(c, accepted=True, chosen=True, reason=told))
         else:
             assert winner is not None  # noqa: S101 - somebody is accepted, so somebody won
-            result.append(replace(c, accepted=True, reason=_why_not(c, winner, settings, value)))
+            told = _why_not(c, winner, settings, value) if c in competing else _unstable(c, winner)
+            result.append(replace(c, accepted=True, reason=told))
     return result
 
 
@@ -148,16 +152,30 @@ def _shown(c: Candidate, index: str) -> str:
 
 def _why(
     winner: Candidate,
-    accepted: Sequence[Candidate],
+    competing: Sequence[Candidate],
+    accepted: int,
     settings: SelectionSettings,
     value: Callable[[Candidate], float],
 ) -> str:
-    best = max(accepted, key=value)
+    best = max(competing, key=value)
+    among = f"{len(competing)} stable of " if len(competing) < accepted else ""
     if best is winner:
-        return f"best {settings.index} of {len(accepted)} acceptable candidates"
+        return f"best {settings.index} of {among}{accepted} acceptable candidates"
     return (
         f"smallest k within {settings.tolerance:.0%} of the best {settings.index} "
         f"({best.label}: {getattr(best, settings.index):.3f})"
+    )
+
+
+def _kept(c: Candidate) -> float:
+    """What the weakest segment keeps in refits; all of it where nothing was refitted (`resamples: 0`)."""
+    return 1.0 if c.weakest is None else c.weakest
+
+
+def _unstable(c: Candidate, winner: Candidate) -> str:
+    return (
+        f"a segment keeps {_kept(c):.0%} of itself in refits; {winner.label} goes before, "
+        f"with {_kept(winner):.0%} at least"
     )
 
 

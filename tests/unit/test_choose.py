@@ -1,4 +1,4 @@
-"""Choosing among candidates: rules, then the index, then the smallest k."""
+"""Choosing among candidates: rules, then stability, then the index, then the smallest k."""
 
 from __future__ import annotations
 
@@ -191,6 +191,30 @@ def test_the_tolerance_is_measured_from_the_best_acceptable_candidate() -> None:
     winner = chosen(rejected, candidate(k=5, silhouette=0.5), candidate(k=3, silhouette=0.3))
     assert winner is not None
     assert winner.k == 5
+
+
+def test_stable_candidates_go_before_those_that_only_pass() -> None:
+    shaky = candidate(k=4, silhouette=0.6, weakest=0.7499)
+    steady = candidate(k=5, silhouette=0.5, weakest=0.75)
+    steadier = candidate(k=3, silhouette=0.4, weakest=0.99)
+    result = choose([shaky, steady, steadier], SelectionSettings(rules=RULES_USED))
+    assert [(c.accepted, c.chosen, c.reason) for c in result] == [
+        (True, False, "a segment keeps 75% of itself in refits; kmeans k=5 goes before, with 75% at least"),
+        (True, True, "best silhouette of 2 stable of 3 acceptable candidates"),
+        (True, False, "silhouette 0.400, behind kmeans k=5 with 0.500"),
+    ]
+
+
+def test_when_none_is_stable_the_index_decides_among_all_that_pass() -> None:
+    winner = chosen(candidate(k=4, silhouette=0.6, weakest=0.61), candidate(k=5, weakest=0.74))
+    assert winner is not None
+    assert (winner.k, winner.reason) == (4, "best silhouette of 2 acceptable candidates")
+
+
+def test_without_refits_all_are_equally_stable() -> None:
+    winner = chosen(candidate(k=4, silhouette=0.6), candidate(k=5, silhouette=0.5))
+    assert winner is not None
+    assert winner.k == 4
 
 
 @pytest.mark.parametrize("index", ["silhouette", "davies_bouldin"])
