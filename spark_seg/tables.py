@@ -231,8 +231,12 @@ CANDIDATES = Spec(
         Field("sample_cost", _DOUBLE, "the cost as the coreset estimates it, before refinement; else null"),
         Field("sample_error", _DOUBLE, "error bar of sample_cost: three standard errors"),
         Field("elbow", BooleanType(), "the k at which the cost of its algorithm bends (Kneedle)"),
-        Field("bic", _DOUBLE, "Bayesian information criterion of a mixture (low is good)"),
-        Field("aic", _DOUBLE, "Akaike information criterion of a mixture (low is good)"),
+        Field(
+            "bic",
+            _DOUBLE,
+            "Bayesian information criterion; other algorithms as round Gaussians (low is good)",
+        ),
+        Field("aic", _DOUBLE, "Akaike information criterion, likewise (low is good)"),
         Field(
             "posterior",
             _DOUBLE,

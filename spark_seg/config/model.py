@@ -291,12 +291,15 @@ class SelectionSettings(Model):
         description="share of its customers that each segment keeps in refits from which on a candidate goes "
         "before all that keep less (Hennig: above 0.75 stable)",
     )
-    index: Literal["silhouette", "davies_bouldin", "calinski_harabasz"] = Field(
+    index: Literal["silhouette", "davies_bouldin", "calinski_harabasz", "bic"] = Field(
         "silhouette",
-        description="index that decides among candidates that pass the rules and are equally stable",
+        description="index that decides among candidates that pass the rules and are equally stable; the "
+        "first three favour round segments, bic also finds long ones (by mixture)",
     )
     tolerance: Annotated[float, Field(ge=0, lt=1), NUMERIC] = Field(
-        0.02, description="relative distance from the best index within which the smallest k wins"
+        0.02,
+        description="relative distance from the best index within which the smallest k wins; none for bic, "
+        "which weighs k itself",
     )
 
     @model_validator(mode="after")

@@ -47,9 +47,12 @@ def _max_segment_share(c: Candidate, r: SelectionRules) -> str | None:
     return f"largest segment has {share:.1%} of customers, more than {r.max_segment_share:.1%}"
 
 
+def _finite(figure: float | None) -> bool:
+    return figure is not None and math.isfinite(figure)
+
+
 def _indices_finite(c: Candidate, _: SelectionRules) -> str | None:
-    figures = (c.silhouette, c.davies_bouldin, c.calinski_harabasz)
-    if all(f is not None and math.isfinite(f) for f in figures):
+    if all(map(_finite, (c.silhouette, c.davies_bouldin, c.calinski_harabasz))):
         return None
     return "an index is undefined on this clustering"
 
@@ -90,7 +93,7 @@ RULES: dict[str, Rule] = {
 }
 
 #: Index → whether more is better.
-INDICES = {"silhouette": True, "davies_bouldin": False, "calinski_harabasz": True}
+INDICES = {"silhouette": True, "davies_bouldin": False, "calinski_harabasz": True, "bic": False}
 
 
 def choose(candidates: Sequence[Candidate], settings: SelectionSettings) -> list[Candidate]:
@@ -103,6 +106,9 @@ def choose(candidates: Sequence[Candidate], settings: SelectionSettings) -> list
     all of this for a candidate that was fitted.
     """
     broken = [[c.reason] if c.reason else broken_rules(c, settings.rules) for c in candidates]
+    for c, reasons in zip(candidates, broken, strict=True):
+        if not reasons and not _finite(getattr(c, settings.index)):
+            reasons.append(f"{settings.index} is undefined on this clustering")
     accepted = [c for c, reasons in zip(candidates, broken, strict=True) if not reasons]
     higher_is_better = INDICES[settings.index]
 
@@ -114,7 +120,8 @@ def choose(candidates: Sequence[Candidate], settings: SelectionSettings) -> list
     competing = [c for c in accepted if _kept(c) >= settings.stable] or accepted
     if competing:
         best = max(value(c) for c in competing)
-        close = [c for c in competing if value(c) >= best - settings.tolerance * abs(best)]
+        margin = 0.0 if settings.index == "bic" else settings.tolerance * abs(best)
+        close = [c for c in competing if value(c) >= best - margin]
         winner = min(close, key=lambda c: (c.k, -value(c), c.algorithm))
     if settings.pick is not None:
         winner = next((c for c in candidates if _pick_of(c) == settings.pick and not c.reason), None)

@@ -20,7 +20,7 @@ from pyspark.sql import functions as F
 from scipy.special import logsumexp
 from threadpoolctl import threadpool_limits
 
-from spark_seg.clustering import Fit, Model, best_fit, mixture_parameters, mllib_model
+from spark_seg.clustering import Fit, Model, best_fit, mllib_model
 from spark_seg.config import ClusteringSettings, Settings
 from spark_seg.kernels import (
     Accumulator,
@@ -39,6 +39,7 @@ from spark_seg.kernels import (
 from spark_seg.selection.blocks import Blocks, pack
 from spark_seg.selection.candidate import Candidate
 from spark_seg.selection.choose import broken_rules
+from spark_seg.selection.criteria import with_criteria
 from spark_seg.selection.estimate import estimated_cost
 from spark_seg.selection.indices import measure
 from spark_seg.selection.splits import Split, measure_splits
@@ -122,7 +123,7 @@ def sweep(
             if refined:
                 estimates = {pair: estimated_cost(points, weights, s) for pair, s in shapes.items()}
         if settings.selection.mode == "exact":
-            swept = _exact(frame, settings, possible, baseline, blocks.rows, on_fit, measures)
+            swept = _exact(frame, settings, possible, baseline, on_fit, measures)
         else:
             if refined:
                 shapes = _refine(blocks, shapes, settings.selection.refine_passes)
@@ -157,20 +158,19 @@ def _measured(
 ) -> Sweep:
     mixtures = {pair: shape for pair, shape in shapes.items() if isinstance(shape, Gaussians)}
     likelihoods = dict(zip(mixtures, _likelihoods(blocks, list(mixtures.values())), strict=True))
+    losses = {pair: loss for pair, (loss, _) in likelihoods.items()}
     restarts = settings.clustering.restarts
     candidates = []
     for pair, shape in shapes.items():
         candidate = Candidate(*pair, seed=seeds[pair], restarts=restarts[pair[0]])  # type: ignore[index]
         if isinstance(shape, Gaussians):
-            loss, posterior = likelihoods[pair]
-            bic, aic = _criteria(pair[1], blocks.dimensions, blocks.rows, loss)
-            candidate = replace(candidate, bic=bic, aic=aic, posterior=posterior, collapsed=shape.collapsed)
+            candidate = replace(candidate, posterior=likelihoods[pair][1], collapsed=shape.collapsed)
         candidates.append(candidate)
     labellers = [_labeller(shape) for shape in shapes.values()]
     if baseline is not None:
         candidates.append(_baseline(baseline))
         labellers.append(_stored(0))
-    measured = _with_indices(candidates, blocks, labellers, settings, measures)
+    measured = _with_indices(candidates, blocks, labellers, settings, measures, losses)
     trees = [shape for shape in shapes.values() if isinstance(shape, Tree)]
     splits = measure_splits(blocks, max(trees, key=lambda tree: tree.k)) if trees else []
     return Sweep(measured, settings.clustering.distance, shapes=shapes, splits=tuple(splits))
@@ -182,13 +182,19 @@ def _with_indices(
     labellers: list[Labeller],
     settings: Settings,
     measures: Sequence[str],
+    losses: dict[Pair, float],
 ) -> list[Candidate]:
     figures = measure(blocks, labellers, [c.k for c in candidates], settings.clustering.distance)
     result = []
     for candidate, indices in zip(candidates, figures, strict=True):
         shares = zip(measures, indices.separation, strict=True)
         known = {name: share for name, share in shares if math.isfinite(share)}
-        result.append(replace(candidate, **asdict(indices) | {"separation": known}))
+        measured = replace(candidate, **asdict(indices) | {"separation": known})
+        if candidate.algorithm != BASELINE and settings.clustering.distance == "euclidean":
+            measured = with_criteria(
+                measured, blocks.dimensions, losses.get((candidate.algorithm, candidate.k))
+            )
+        result.append(measured)
     return result
 
 
@@ -350,7 +356,6 @@ def _exact(
     settings: Settings,
     pairs: list[Pair],
     baseline: tuple[str, int] | None,
-    rows: int,
     on_fit: OnFit,
     measures: Sequence[str],
 ) -> Sweep:
@@ -368,18 +373,13 @@ def _exact(
         fits = dict(zip(pairs, pool.map(fit, pairs), strict=True))
     labelled, labels = _predicted(frame, fits, baseline)
     blocks = pack(labelled, labels, settings.seed, [F.col(name) for name in measures])
-    candidates = []
-    for pair, result in fits.items():
-        candidate = Candidate(*pair, seed=result.seed, restarts=result.restarts)
-        if result.algorithm == "mixture":
-            bic, aic = _criteria(pair[1], blocks.dimensions, rows, result.loss)
-            candidate = replace(candidate, bic=bic, aic=aic)
-        candidates.append(candidate)
+    losses = {pair: result.loss for pair, result in fits.items() if result.algorithm == "mixture"}
+    candidates = [Candidate(*pair, seed=fit.seed, restarts=fit.restarts) for pair, fit in fits.items()]
     if baseline is not None:
         candidates.append(_baseline(baseline))
     try:
         stored = [_stored(i) for i in range(len(candidates))]
-        measured = _with_indices(candidates, blocks, stored, settings, measures)
+        measured = _with_indices(candidates, blocks, stored, settings, measures, losses)
     finally:
         blocks.release()
     return Sweep(measured, settings.clustering.distance, fits=fits)
@@ -404,12 +404,6 @@ def _predicted(
     if baseline is not None:
         columns.append(F.col(baseline[0]))
     return frame, columns
-
-
-def _criteria(k: int, dimensions: int, rows: int, loss: float) -> tuple[float, float]:
-    """BIC (Schwarz 1978) and AIC (Akaike 1974), from the negative log-likelihood."""
-    parameters = mixture_parameters(k, dimensions)
-    return parameters * math.log(rows) + 2 * loss, 2 * parameters + 2 * loss
 
 
 def _baseline(baseline: tuple[str, int]) -> Candidate:

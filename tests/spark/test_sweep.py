@@ -13,6 +13,7 @@ from pyspark.ml.linalg import Vectors, VectorUDT
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
+from scipy.stats import norm
 from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
 
@@ -88,7 +89,7 @@ def test_the_planted_number_of_groups_is_chosen(
         (a, k) for a in chosen_settings.clustering.algorithms for k in (2, 3, 4, 5)
     ]
     assert sorted(progress)[-1] == (len(candidates), len(candidates))
-    assert all((c.bic is not None) == (c.algorithm == "mixture") for c in candidates)
+    assert all(c.bic is not None for c in candidates)
     frame.unpersist()
 
 
@@ -370,7 +371,25 @@ def test_likelihood_criteria_and_posteriors_of_a_mixture_are_those_of_scikit_lea
         assert c.bic == pytest.approx(theirs.bic(points), rel=1e-9)
         assert c.aic == pytest.approx(theirs.aic(points), rel=1e-9)
         assert c.posterior == pytest.approx(theirs.predict_proba(points).max(axis=1).mean(), rel=1e-9)
-    assert all(c.bic is c.aic is c.posterior is None for c in swept.candidates if c.algorithm != "mixture")
+    assert all(c.posterior is None for c in swept.candidates if c.algorithm != "mixture")
+
+
+def test_criteria_of_hard_clusters_are_those_of_round_gaussians_of_one_variance(
+    told: tuple[Sweep, np.ndarray, np.ndarray],
+) -> None:
+    swept, points, _ = told
+    hard = [c for c in swept.candidates if (c.algorithm, c.k) in swept.shapes and c.algorithm != "mixture"]
+    assert {c.algorithm for c in hard} == {"kmeans", "bisecting"}
+    for c in hard:
+        labels = swept.shapes[c.algorithm, c.k].labels(points)
+        means = np.array([points[labels == i].mean(axis=0) for i in range(c.k)])[labels]
+        scale = np.sqrt(((points - means) ** 2).mean())
+        shares = np.bincount(labels)[labels] / len(points)
+        likelihood = np.log(shares).sum() + norm.logpdf(points, means, scale).sum()
+        parameters = (c.k - 1) + c.k * points.shape[1] + 1
+        assert c.bic == pytest.approx(parameters * np.log(len(points)) - 2 * likelihood, rel=1e-9)
+        assert c.aic == pytest.approx(2 * parameters - 2 * likelihood, rel=1e-9)
+    assert all(c.bic is None for c in swept.candidates if c.algorithm == BASELINE)
 
 
 def test_the_bisecting_tree_tells_which_cluster_splits_from_which(

@@ -142,7 +142,10 @@ def test_all_broken_rules_are_named_in_the_order_of_the_table() -> None:
 @pytest.mark.parametrize("figure", [None, float("nan"), float("inf"), float("-inf")])
 @pytest.mark.parametrize("index", INDICES)
 def test_an_index_that_is_not_a_finite_number_rejects(index: str, figure: float | None) -> None:
-    assert verdict(candidate(**{index: figure})).reason == "an index is undefined on this clustering"  # type: ignore[arg-type]
+    settings = SelectionSettings(rules=RULES_USED, index=index)  # type: ignore[arg-type]
+    (told,) = choose([candidate(**{index: figure})], settings)  # type: ignore[arg-type]
+    named = "bic" if index == "bic" else "an index"
+    assert (told.accepted, told.reason) == (False, f"{named} is undefined on this clustering")
 
 
 def test_a_candidate_without_sizes_is_rejected_and_not_an_error() -> None:
@@ -159,7 +162,24 @@ def test_each_index_decides_in_its_direction(index: str, higher_is_better: bool)
 
 
 def test_the_direction_of_every_index_is_that_of_its_definition() -> None:
-    assert INDICES == {"silhouette": True, "davies_bouldin": False, "calinski_harabasz": True}
+    assert INDICES == {
+        "silhouette": True,
+        "davies_bouldin": False,
+        "calinski_harabasz": True,
+        "bic": False,
+    }
+
+
+def test_bic_has_no_tolerance_and_must_be_defined() -> None:
+    result = choose(
+        [candidate(k=3, bic=1001.0), candidate("mixture", k=5, bic=1000.0), candidate("bisecting", k=3)],
+        SelectionSettings(rules=RULES_USED, index="bic", tolerance=0.5),
+    )
+    assert [(c.chosen, c.reason) for c in result] == [
+        (False, "bic 1001.000, behind mixture k=5 with 1000.000"),
+        (True, "best bic of 2 acceptable candidates"),
+        (False, "bic is undefined on this clustering"),
+    ]
 
 
 def test_the_smallest_k_within_the_tolerance_of_the_best_wins() -> None:

@@ -241,7 +241,7 @@ MISTAKES: dict[str, list[str]] = {
     "selection: [3, 8]": ["o.yaml: selection: must be a mapping of settings; got a list"],
     "selection: {tolerance: .nan}": ["o.yaml: selection.tolerance: must be a finite number; got nan"],
     "selection: {index: elbow}": [
-        "o.yaml: selection.index: must be 'silhouette', 'davies_bouldin' or 'calinski_harabasz'; got 'elbow'"
+        "o.yaml: selection.index: must be 'silhouette', 'davies_bouldin', 'calinski_harabasz' or 'bic'; got 'elbow'"
     ],
     "clustering: {algorithms: [kmeanz]}": [
         "o.yaml: clustering.algorithms.0: must be 'kmeans', 'bisecting' or 'mixture'; got 'kmeanz'"
