@@ -36,11 +36,11 @@ def labels(winner: Candidate, swept: Sweep, points: np.ndarray) -> np.ndarray:
 
 
 def separated(groups: int, seed: int) -> Planted:
-    """Round groups of unequal size whose centres are eight deviations apart or more."""
+    """Round groups of unequal size whose centres are eight deviations apart, or up to thirty."""
     rng = np.random.default_rng([groups, seed])
-    centres = [rng.uniform(-20, 20, size=3)]
+    centres = [rng.uniform(-10, 10, size=3)]
     while len(centres) < groups:
-        centre = rng.uniform(-20, 20, size=3)
+        centre = rng.uniform(-10, 10, size=3)
         if min(np.linalg.norm(centre - other) for other in centres) >= 8:
             centres.append(centre)
     truth = np.repeat(np.arange(groups), rng.integers(40, 90, size=groups))
