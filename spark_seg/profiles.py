@@ -65,48 +65,59 @@ PHRASES: dict[str, str] = {
 }
 
 
-def profile(customers: DataFrame, label: str, features: Sequence[str]) -> list[Profile]:
-    """One `Profile` for each value of the integer column `label`, ordered by it.
+def profile(
+    customers: DataFrame, schemes: Mapping[str, Column], features: Sequence[str]
+) -> dict[str, list[Profile]]:
+    """Of each scheme, one `Profile` for each of its labels, ordered by them.
 
-    `customers`: `label`, `monetary` and the numeric `features`; rows without a label are left out.
-    Three passes: sizes, statistics of all customers, then of each segment. The driver gets a row per
-    segment and feature.
+    `customers`: `monetary` and the numeric `features`. `schemes`: integer labels of the same customers by
+    several divisions; who has no label in one is left out of it. Three passes, whatever the number of
+    schemes: sizes, statistics of all customers, then of each segment. The driver gets a row per segment
+    and feature.
     """
-    labelled = customers.where(F.col(label).isNotNull()).withColumn("label", F.col(label))
-    sizes = labelled.groupBy("label").agg(F.count(F.lit(1)).alias("customers"), _revenue()).collect()
-    if not sizes:
-        return []
+    labels = (F.struct(F.lit(s).alias("scheme"), c.cast("int").alias("label")) for s, c in schemes.items())
+    needed = dict.fromkeys(("monetary", *features))
+    labelled = customers.select(*needed, F.inline(F.array(*labels))).where(F.col("label").isNotNull())
+    sized = labelled.groupBy("scheme", "label").agg(F.count(F.lit(1)).alias("customers"), _revenue())
+    sizes = sorted(sized.collect(), key=lambda row: int(row["label"]))
     # One row per customer and feature: an aggregate with a hundred columns takes Spark seconds to
     # compile, each time anew, and this takes none.
     pairs = (F.struct(F.lit(n).alias("feature"), F.col(n).cast("double").alias("value")) for n in features)
-    values = labelled.select("label", F.inline(F.array(*pairs)))
+    values = labelled.select("scheme", "label", F.inline(F.array(*pairs)))
     deciles = F.percentile("value", F.array(*(F.lit(q) for q in _DECILES)))
     overall = {
-        row["feature"]: row
-        for row in values.groupBy("feature")
+        (row["scheme"], row["feature"]): row
+        for row in values.groupBy("scheme", "feature")
         .agg(F.mean("value").alias("mean"), deciles.alias("deciles"))
         .collect()
     }
-    known = {name: row["deciles"] for name, row in overall.items() if row["deciles"] is not None}
+    known = {place: row["deciles"] for place, row in overall.items() if row["deciles"] is not None}
     edges = F.percentile("value", F.array(F.lit(0.1), F.lit(0.5), F.lit(0.9)))
     stats = {
-        (row["label"], row["feature"]): row
-        for row in values.groupBy("label", "feature")
+        (row["scheme"], row["label"], row["feature"]): row
+        for row in values.groupBy("scheme", "label", "feature")
         .agg(F.mean("value").alias("mean"), edges.alias("edges"), F.mean(_position(known)).alias("position"))
         .collect()
     }
-    total, revenue = sum(row["customers"] for row in sizes), sum(row["revenue"] for row in sizes)
-    return [
-        Profile(
-            int(row["label"]),
-            int(row["customers"]),
-            row["customers"] / total,
-            row["revenue"],
-            float(row["revenue"] / revenue) if revenue else None,
-            tuple(_stat(stats[row["label"], name], overall[name]["mean"]) for name in features),
-        )
-        for row in sorted(sizes, key=lambda row: int(row["label"]))
-    ]
+    result: dict[str, list[Profile]] = {}
+    for scheme in schemes:
+        own = [row for row in sizes if row["scheme"] == scheme]
+        total, revenue = sum(row["customers"] for row in own), sum(row["revenue"] for row in own)
+        result[scheme] = [
+            Profile(
+                int(row["label"]),
+                int(row["customers"]),
+                row["customers"] / total,
+                row["revenue"],
+                float(row["revenue"] / revenue) if revenue else None,
+                tuple(
+                    _stat(stats[scheme, row["label"], name], overall[scheme, name]["mean"])
+                    for name in features
+                ),
+            )
+            for row in own
+        ]
+    return result
 
 
 def differences(profile: Profile) -> list[str]:
@@ -132,12 +143,16 @@ def _revenue() -> Column:
     return F.coalesce(F.sum("monetary"), F.lit(0)).cast(MONEY).alias("revenue")
 
 
-def _position(deciles: Mapping[str, Sequence[float]]) -> Column:
+def _position(deciles: Mapping[tuple[str, str], Sequence[float]]) -> Column:
     """Rank of `value` among all customers in steps of deciles, ties in the middle: -1 to 1."""
     if not deciles:
         return F.lit(None).cast("double")
-    parts = [part for name, cuts in deciles.items() for part in (F.lit(name), F.array(*map(F.lit, cuts)))]
-    borders = F.try_element_at(F.create_map(*parts), F.col("feature"))
+    parts = [
+        part
+        for (scheme, name), cuts in deciles.items()
+        for part in (F.lit(f"{scheme} {name}"), F.array(*map(F.lit, cuts)))
+    ]
+    borders = F.try_element_at(F.create_map(*parts), F.concat_ws(" ", "scheme", "feature"))
     value = F.col("value")
     passed = F.size(F.filter(borders, lambda d: value > d)) + F.size(F.filter(borders, lambda d: value >= d))
     return F.when(value.isNotNull() & borders.isNotNull(), passed / F.lit(float(len(_DECILES))) - 1)

@@ -240,7 +240,7 @@ CANDIDATES = Spec(
         Field(
             "posterior",
             _DOUBLE,
-            "mean probability of the own component of a mixture; null in mode exact",
+            "mean probability of the own component of a mixture",
         ),
         Field("collapsed", _INT, "components of a mixture whose covariance is singular but for a floor"),
         Field("agreement", _DOUBLE, "mean adjusted Rand index with refits on resampled customers"),

@@ -3,8 +3,8 @@
 `plain`: KMeans, transform, ClusteringEvaluator per k, one fit each, nothing cached. `block`: the same
 with cached vectors and the block solver. `sklearn`: all customers in memory, ten restarts, silhouette on
 10,000. `cost`: the sum of squares at each k, the worst ratio over k. `three`: all three algorithms, against
-their plain loops, on at most 20,000 customers. `chosen`: the k that is chosen, against mode exact on the
-same 100,000 at most, for each kind of table. One warm session for all.
+their plain loops, on at most 50,000 customers. `chosen`: the k that is chosen, against mode exact on the
+same 50,000 at most, for each kind of table. One warm session for all.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def sweep(rows: int = 1_000_000) -> list[Comparison]:
             results.append(
                 against(f"sweep/{name}/cost_k{worst}", costs[worst], theirs[worst], "sum of squares")
             )
-        results += three(spark, min(rows, 20_000)) + chosen(spark, min(rows, 100_000))
+        results += three(spark, min(rows, 50_000)) + chosen(spark, min(rows, 50_000))
         spark.stop()
         return results + side_by_side("sweep/plain", log, used, taken["plain"])
     finally:

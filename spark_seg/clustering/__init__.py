@@ -5,7 +5,7 @@ from spark_seg.clustering.bisecting import fit_bisecting
 from spark_seg.clustering.fit import Fit, Model
 from spark_seg.clustering.kmeans import fit_kmeans
 from spark_seg.clustering.mixture import fit_mixture, mixture_parameters
-from spark_seg.clustering.mllib import mllib_model
+from spark_seg.clustering.mllib import gaussians_of, mllib_model
 from spark_seg.clustering.scoring import SCORES, distance_of, score
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "fit_bisecting",
     "fit_kmeans",
     "fit_mixture",
+    "gaussians_of",
     "mixture_parameters",
     "mllib_model",
     "score",

@@ -1,4 +1,4 @@
-"""Shapes → fitted MLlib models that are saved, loaded and applied like any other.
+"""Shapes → fitted MLlib models that are saved, loaded and applied like any other; and a mixture back.
 
 KMeans on k rows has these rows as its centres. The other two have no public door for given numbers: a
 model of the right size is saved, its table of numbers replaced, and the whole loaded. The table's
@@ -41,6 +41,14 @@ def mllib_model(shape: Shape, spark: SparkSession, distance: str, folder: str) -
         return _bisecting(shape, spark, distance, folder)
     assert isinstance(shape, Gaussians)  # noqa: S101 - there are three
     return _mixture(shape, spark, folder)
+
+
+def gaussians_of(model: GaussianMixtureModel) -> Gaussians:
+    """The shape of a mixture that MLlib has fitted."""
+    components = model.gaussiansDF.collect()
+    means = np.array([row["mean"].toArray() for row in components])
+    covariances = np.array([row["cov"].toArray() for row in components])
+    return Gaussians.given(np.array(model.weights), means, covariances)
 
 
 def _rows(spark: SparkSession, points: Floats) -> DataFrame:

@@ -279,6 +279,15 @@ class Gaussians:
         )
 
     @classmethod
+    def given(cls, weights: Floats, means: Floats, covariances: Floats) -> Gaussians:
+        """The components that somebody else has fitted."""
+        origin = weights @ means
+        apart = means - origin
+        variance = weights @ (np.einsum("kii->k", covariances) + np.einsum("ki,ki->k", apart, apart))
+        floor = _VARIANCE_FLOOR * max(float(variance) / len(origin), 1e-12)
+        return cls(weights, means, covariances + floor * np.eye(len(origin)), origin, floor)
+
+    @classmethod
     def of(cls, points: Floats, weights: Floats, labels: Ints, k: int) -> Gaussians:
         """The components of a hard clustering."""
         total = weights.sum()

@@ -65,7 +65,7 @@ def train(plan: Plan, draft: Draft, features: DataFrame, progress: Progress) -> 
         clustering = swept.model(winner.algorithm, winner.k, vectors, model_path)
         model = PipelineModel([*preparation.model.stages, clustering])
         labelled = _labelled(draft, model, customers)
-        profiles = profile(labelled.frame, "cluster", feature_names(settings.features))
+        profiles, grid = _profiled(plan, labelled)
         segments = _segments(plan, labelled, profiles)
         continued = sum(s.overlap is not None for s in segments)
         said.append(f"{len(segments)} segments")
@@ -87,7 +87,7 @@ def train(plan: Plan, draft: Draft, features: DataFrame, progress: Progress) -> 
         leaves = swept.leaves(winner.k) if winner.algorithm == "bisecting" else {}
         published = {node: ids[cluster] for node, cluster in leaves.items() if cluster in ids}
         draft.receipts.append(stage_rows(plan, split_rows(plan, swept.splits, published), SPLITS))
-    _publish(plan, draft, labelled, profiles, segments, model)
+    _publish(plan, draft, labelled, profiles, grid, segments, model)
 
 
 def _select(
@@ -134,7 +134,7 @@ def assign(plan: Plan, draft: Draft, features: DataFrame) -> None:
     with draft.room("score") as said:
         customers = _eligible(plan, draft, features)
         labelled = _labelled(draft, load_model(run.model_path), customers)
-        profiles = profile(labelled.frame, "cluster", feature_names(plan.settings.features))
+        profiles, grid = _profiled(plan, labelled)
         said.append(
             f"{int(draft.metrics['eligible']):,} customers with the model of {run.as_of} ({run.run_id})"
         )
@@ -144,13 +144,21 @@ def assign(plan: Plan, draft: Draft, features: DataFrame) -> None:
         "model_path": run.model_path,
         "model_run_id": run.run_id,
     }
-    _publish(plan, draft, labelled, profiles, list(run.segments), None)
+    _publish(plan, draft, labelled, profiles, grid, list(run.segments), None)
 
 
 def _labelled(draft: Draft, model: PipelineModel, customers: DataFrame) -> Labelled:
     labelled = label_customers(model, customers)
     draft.kept.append(labelled.frame)
     return labelled
+
+
+def _profiled(plan: Plan, labelled: Labelled) -> tuple[list[Profile], list[Profile]]:
+    """Profiles of the clusters and of the RFM grid."""
+    grid = grid_index(F.col("r_score"), F.col("f_score"))
+    schemes = {"clusters": F.col("cluster"), "rfm_grid": grid}
+    profiles = profile(labelled.frame, schemes, feature_names(plan.settings.features))
+    return profiles["clusters"], profiles["rfm_grid"]
 
 
 def _eligible(plan: Plan, draft: Draft, features: DataFrame) -> DataFrame:
@@ -233,6 +241,7 @@ def _publish(
     draft: Draft,
     labelled: Labelled,
     profiles: list[Profile],
+    grid: list[Profile],
     segments: list[Segment],
     model: PipelineModel | None,
 ) -> None:
@@ -241,11 +250,6 @@ def _publish(
         if model is not None:
             draft.receipts.append(stage_rows(plan, draft.candidates, CANDIDATES))
         draft.receipts.append(stage(plan, mapped_assignments(labelled.frame, segments), ASSIGNMENTS))
-        grid = profile(
-            labelled.frame.withColumn("rfm_index", grid_index(F.col("r_score"), F.col("f_score"))),
-            "rfm_index",
-            feature_names(plan.settings.features),
-        )
         draft.profiles = profile_rows(plan, profiles, segments, grid)
         draft.receipts.append(stage_rows(plan, draft.profiles, PROFILES))
         draft.facts["segments"] = tuple(segments)

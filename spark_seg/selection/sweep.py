@@ -20,7 +20,7 @@ from pyspark.sql import functions as F
 from scipy.special import logsumexp
 from threadpoolctl import threadpool_limits
 
-from spark_seg.clustering import Fit, Model, best_fit, mllib_model
+from spark_seg.clustering import Fit, Model, best_fit, gaussians_of, mllib_model
 from spark_seg.config import ClusteringSettings, Settings
 from spark_seg.kernels import (
     Accumulator,
@@ -156,16 +156,13 @@ def _measured(
     baseline: tuple[str, int] | None,
     measures: Sequence[str],
 ) -> Sweep:
-    mixtures = {pair: shape for pair, shape in shapes.items() if isinstance(shape, Gaussians)}
-    likelihoods = dict(zip(mixtures, _likelihoods(blocks, list(mixtures.values())), strict=True))
-    losses = {pair: loss for pair, (loss, _) in likelihoods.items()}
     restarts = settings.clustering.restarts
-    candidates = []
-    for pair, shape in shapes.items():
-        candidate = Candidate(*pair, seed=seeds[pair], restarts=restarts[pair[0]])  # type: ignore[index]
-        if isinstance(shape, Gaussians):
-            candidate = replace(candidate, posterior=likelihoods[pair][1], collapsed=shape.collapsed)
-        candidates.append(candidate)
+    candidates = [
+        Candidate(*pair, seed=seeds[pair], restarts=restarts[pair[0]])  # type: ignore[index]
+        for pair in shapes
+    ]
+    mixtures = {pair: shape for pair, shape in shapes.items() if isinstance(shape, Gaussians)}
+    candidates, losses = _with_posteriors(candidates, blocks, mixtures)
     labellers = [_labeller(shape) for shape in shapes.values()]
     if baseline is not None:
         candidates.append(_baseline(baseline))
@@ -196,6 +193,19 @@ def _with_indices(
             )
         result.append(measured)
     return result
+
+
+def _with_posteriors(
+    candidates: list[Candidate], blocks: Blocks, mixtures: dict[Pair, Gaussians]
+) -> tuple[list[Candidate], dict[Pair, float]]:
+    """With what only mixtures have, and the negative log-likelihood of each mixture."""
+    told = dict(zip(mixtures, _likelihoods(blocks, list(mixtures.values())), strict=True))
+    result = []
+    for c in candidates:
+        pair = (c.algorithm, c.k)
+        known = pair in told
+        result.append(replace(c, posterior=told[pair][1], collapsed=mixtures[pair].collapsed) if known else c)
+    return result, {pair: loss for pair, (loss, _) in told.items()}
 
 
 def _likelihoods(blocks: Blocks, shapes: list[Gaussians]) -> list[tuple[float, float]]:
@@ -373,11 +383,13 @@ def _exact(
         fits = dict(zip(pairs, pool.map(fit, pairs), strict=True))
     labelled, labels = _predicted(frame, fits, baseline)
     blocks = pack(labelled, labels, settings.seed, [F.col(name) for name in measures])
-    losses = {pair: result.loss for pair, result in fits.items() if result.algorithm == "mixture"}
     candidates = [Candidate(*pair, seed=fit.seed, restarts=fit.restarts) for pair, fit in fits.items()]
-    if baseline is not None:
-        candidates.append(_baseline(baseline))
+    models = {pair: fit.model for pair, fit in fits.items()}
+    mixtures = {p: gaussians_of(m) for p, m in models.items() if isinstance(m, GaussianMixtureModel)}
     try:
+        candidates, losses = _with_posteriors(candidates, blocks, mixtures)
+        if baseline is not None:
+            candidates.append(_baseline(baseline))
         stored = [_stored(i) for i in range(len(candidates))]
         measured = _with_indices(candidates, blocks, stored, settings, measures, losses)
     finally:

@@ -45,9 +45,23 @@ def table(spark: SparkSession, rows: pd.DataFrame) -> DataFrame:
     return spark.createDataFrame(values, schema).coalesce(1)
 
 
+def profiled(frame: DataFrame, label: str, features: list[str]) -> list[Profile]:
+    """The profiles by one column, with another scheme beside it."""
+    schemes = {"beside": F.when(F.col("frequency") > 3, 1).otherwise(7), "own": F.col(label)}
+    return profile(frame, schemes, features)["own"]
+
+
+def test_schemes_side_by_side_know_nothing_of_each_other(spark: SparkSession) -> None:
+    frame = table(spark, customers())
+    schemes = {"parity": F.col("recency_days") % 2, "few": F.when(F.col("label") > 0, F.col("label"))}
+    together = profile(frame, schemes, FEATURES)
+    assert together == {name: profile(frame, {name: schemes[name]}, FEATURES)[name] for name in schemes}
+    assert [p.label for p in together["few"]] == [1, 2]
+
+
 def test_every_figure_is_that_of_pandas(spark: SparkSession) -> None:
     rows = customers()
-    profiles = profile(table(spark, rows), "label", FEATURES)
+    profiles = profiled(table(spark, rows), "label", FEATURES)
     assert [p.label for p in profiles] == [0, 1, 2]
     total = sum(rows["monetary"])
     for p in profiles:
@@ -76,7 +90,7 @@ def reference_position(rows: pd.DataFrame, feature: str, label: int) -> float:
 
 def test_the_position_is_the_mean_decile_among_all_customers(spark: SparkSession) -> None:
     rows = customers()
-    for p in profile(table(spark, rows), "label", FEATURES):
+    for p in profiled(table(spark, rows), "label", FEATURES):
         for name, position in p.positions.items():
             assert position == pytest.approx(reference_position(rows, name, p.label), abs=1e-12)
             assert -1 <= position <= 1
@@ -94,7 +108,7 @@ def test_the_lowest_customers_are_at_minus_one_the_highest_at_one_and_equal_ones
             "spend_trend": [0.0] * 24,
         }
     )
-    positions = {p.label: p.positions for p in profile(table(spark, rows), "label", FEATURES)}
+    positions = {p.label: p.positions for p in profiled(table(spark, rows), "label", FEATURES)}
     assert positions[0]["recency_days"] == -1
     assert positions[2]["recency_days"] == 1
     assert positions[1]["recency_days"] == pytest.approx(0, abs=0.05)
@@ -108,9 +122,9 @@ def test_positions_do_not_change_with_a_rising_transformation(
     spark: SparkSession, change: Callable[..., object]
 ) -> None:
     frame = table(spark, customers())
-    before = profile(frame, "label", ["recency_days"])
+    before = profiled(frame, "label", ["recency_days"])
     moved = frame.withColumn("recency_days", change(F.col("recency_days").cast("double")))
-    after = profile(moved, "label", ["recency_days"])
+    after = profiled(moved, "label", ["recency_days"])
     assert [p.positions for p in after] == [p.positions for p in before]
     assert after[0].stats[0].mean != before[0].stats[0].mean
 
@@ -118,15 +132,15 @@ def test_positions_do_not_change_with_a_rising_transformation(
 def test_customers_without_a_label_count_nowhere(spark: SparkSession) -> None:
     rows = customers()
     rows["label"] = rows["label"].where(rows["label"] > 0)
-    with_gaps = profile(table(spark, rows), "label", FEATURES)
-    assert with_gaps == profile(table(spark, rows.dropna(subset="label")), "label", FEATURES)
+    with_gaps = profiled(table(spark, rows), "label", FEATURES)
+    assert with_gaps == profiled(table(spark, rows.dropna(subset="label")), "label", FEATURES)
     assert sum(p.customer_share for p in with_gaps) == pytest.approx(1)
 
 
 def test_a_feature_that_nobody_in_the_segment_has_says_nothing(spark: SparkSession) -> None:
     rows = customers()
     rows.loc[rows["label"] == 1, "spend_trend"] = np.nan
-    by_label = {p.label: p for p in profile(table(spark, rows), "label", FEATURES)}
+    by_label = {p.label: p for p in profiled(table(spark, rows), "label", FEATURES)}
     assert by_label[1].stats[2] == FeatureStat("spend_trend", None, None, None, None, None, None)
     assert by_label[1].mean_of("spend_trend") == 0.0
     assert by_label[0].stats[2].mean is not None
@@ -136,7 +150,7 @@ def test_a_feature_that_nobody_in_the_segment_has_says_nothing(spark: SparkSessi
 def test_a_feature_that_nobody_at_all_has_says_nothing(spark: SparkSession) -> None:
     rows = customers()
     rows["spend_trend"] = np.nan
-    for p in profile(table(spark, rows), "label", FEATURES):
+    for p in profiled(table(spark, rows), "label", FEATURES):
         assert p.positions["spend_trend"] is None
         assert p.positions["frequency"] is not None
 
@@ -144,22 +158,22 @@ def test_a_feature_that_nobody_at_all_has_says_nothing(spark: SparkSession) -> N
 def test_a_segment_in_which_nobody_has_spent_has_no_revenue(spark: SparkSession) -> None:
     frame = table(spark, customers())
     some = frame.withColumn("monetary", F.when(F.col("label") > 0, F.col("monetary")))
-    first, *others = profile(some, "label", ["frequency"])
+    first, *others = profiled(some, "label", ["frequency"])
     assert (first.revenue, first.revenue_share) == (Decimal(0), 0.0)
     assert sum(p.revenue_share or 0 for p in others) == pytest.approx(1)
-    nobody = profile(frame.withColumn("monetary", F.lit(None).cast("decimal(28,4)")), "label", ["frequency"])
+    nobody = profiled(frame.withColumn("monetary", F.lit(None).cast("decimal(28,4)")), "label", ["frequency"])
     assert {(p.revenue, p.revenue_share) for p in nobody} == {(Decimal(0), None)}
 
 
 def test_a_feature_whose_mean_is_zero_has_no_lift(spark: SparkSession) -> None:
     rows = customers(4).assign(label=[0, 0, 1, 1], spend_trend=[1.0, 1.0, -1.0, -1.0])
-    for p in profile(table(spark, rows), "label", ["spend_trend"]):
+    for p in profiled(table(spark, rows), "label", ["spend_trend"]):
         assert p.stats[0].lift is None
         assert len(differences(p)) == 1  # the phrase of spend_trend needs no lift
 
 
 def test_without_customers_there_are_no_profiles(spark: SparkSession) -> None:
-    assert profile(table(spark, customers()).limit(0), "label", FEATURES) == []
+    assert profiled(table(spark, customers()).limit(0), "label", FEATURES) == []
 
 
 def stat(feature: str, position: float | None, lift: float | None = 2.0) -> FeatureStat:

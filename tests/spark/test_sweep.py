@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from configured import settings_for
 from pyspark.ml.evaluation import ClusteringEvaluator
+from pyspark.ml.functions import vector_to_array
 from pyspark.ml.linalg import Vectors, VectorUDT
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -90,6 +91,13 @@ def test_the_planted_number_of_groups_is_chosen(
     ]
     assert sorted(progress)[-1] == (len(candidates), len(candidates))
     assert all(c.bic is not None for c in candidates)
+    told = [c for c in candidates if c.algorithm == "mixture"]
+    assert all((c.collapsed, c.posterior) == (0, pytest.approx(1, abs=0.5)) for c in told)
+    if mode == "exact" and told:
+        # What MLlib itself says of the components.
+        fit = swept.fits["mixture", 4].model.transform(frame)
+        own = fit.agg(F.mean(F.array_max(vector_to_array("probability")))).first()
+        assert told[2].posterior == pytest.approx(own[0], abs=1e-6)
     frame.unpersist()
 
 
