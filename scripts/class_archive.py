@@ -27,7 +27,7 @@ _COLUMNS = {"customer_id": "customer", "order_id": "order_no", "ordered_at": "cr
 
 
 def archive(file: Path) -> None:
-    """Run, and leave `file` when this process ends. Raises `SystemExit` when the run fails."""
+    """Run, and let the JVM leave `file`. Ends the process, as the command line does."""
     local = load_settings([Path("conf/demo.yaml"), Path("conf/local.yaml")]).session
     options = (
         f"-Dlog4j2.configurationFile=conf/log4j2.properties -XX:ArchiveClassesAtExit={file} -Xlog:disable"

@@ -237,11 +237,7 @@ CANDIDATES = Spec(
             "Bayesian information criterion; other algorithms as round Gaussians (low is good)",
         ),
         Field("aic", _DOUBLE, "Akaike information criterion, likewise (low is good)"),
-        Field(
-            "posterior",
-            _DOUBLE,
-            "mean probability of the own component of a mixture",
-        ),
+        Field("posterior", _DOUBLE, "mean probability of the own component of a mixture"),
         Field("collapsed", _INT, "components of a mixture whose covariance is singular but for a floor"),
         Field("agreement", _DOUBLE, "mean adjusted Rand index with refits on resampled customers"),
         Field("weakest", _DOUBLE, "smallest of the clusters' mean Jaccard similarities in these refits"),

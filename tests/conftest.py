@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from configured import KEPT_CLASSES
 from pyspark.sql import SparkSession
 
 from spark_seg.config import SessionSettings
 from spark_seg.session import start_session
 
 REPOSITORY = Path(__file__).parents[1]
-#: What scripts/setup keeps for a quicker start of the JVM.
-ARCHIVE = Path(sys.prefix, "spark.jsa")
 
 SPARK_CONF: dict[str, str | int | float | bool] = {
     "spark.sql.adaptive.enabled": False,
@@ -41,8 +39,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
         "spark.sql.warehouse.dir": str(scratch / "warehouse"),
         # The quick compiler only: the better one costs more than it gives back. Its cache is too small.
         "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m "
-        f"-XX:+UseParallelGC -XX:SharedArchiveFile={ARCHIVE} -Xlog:cds*=off "
-        f"-Dderby.system.home={scratch}/derby",
+        f"-XX:+UseParallelGC {KEPT_CLASSES} -Dderby.system.home={scratch}/derby",
     }
     session = start_session(SessionSettings(master="local[2]", app_name="spark_seg tests", conf=conf))
     yield session

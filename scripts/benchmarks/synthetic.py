@@ -20,8 +20,7 @@ def customers(spark: SparkSession, rows: int) -> DataFrame:
 
     Late is within 90 days. Each on a logarithmic scale, with a deviation of 1 or near it.
     """
-    frame = spark.range(rows, numPartitions=8).withColumnRenamed("id", "customer_id")
-    frame = frame.select(
+    frame = _keys(spark, rows).select(
         "customer_id",
         # Orders a month: exponential of exponential, so a few buy every day and many once.
         (F.exp(_exponential(1) * 0.6) * 0.25).alias("rate"),
@@ -83,8 +82,11 @@ TABLES = {"power_laws": customers, "groups": groups, "noise": noise, "skewed": s
 
 
 def _vectors(spark: SparkSession, rows: int, columns: list[Column]) -> DataFrame:
-    frame = spark.range(rows, numPartitions=8).withColumnRenamed("id", "customer_id")
-    return frame.select("customer_id", array_to_vector(F.array(*columns)).alias(VECTOR))
+    return _keys(spark, rows).select("customer_id", array_to_vector(F.array(*columns)).alias(VECTOR))
+
+
+def _keys(spark: SparkSession, rows: int) -> DataFrame:
+    return spark.range(rows, numPartitions=8).withColumnRenamed("id", "customer_id")
 
 
 def _exponential(seed: int) -> Column:

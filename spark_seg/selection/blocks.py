@@ -118,7 +118,7 @@ def _described(blocks: DataFrame) -> Blocks:
         return Blocks(blocks, np.empty(0), np.empty(0))
     inside = len(head["draws"]) // 8
     pivot, measured = (np.frombuffer(head[part]).reshape(inside, -1)[0] for part in ("points", "measures"))
-    packed, figures = Blocks(blocks, pivot, measured), len(pivot) + 2
+    known, figures = Blocks(blocks, pivot, measured), len(pivot) + 2
 
     def moments(sums: Floats, block: Block) -> None:
         x = block.points - pivot
@@ -126,6 +126,6 @@ def _described(blocks: DataFrame) -> Blocks:
         sums[1:-1] += x.sum(axis=0)
         sums[-1] += float(np.einsum("ij,ij->", x, x))
 
-    sums = packed.totals(lambda: Accumulator(figures, moments))
+    sums = known.totals(lambda: Accumulator(figures, moments))
     rows, shift = int(sums[0]), sums[1:-1] / sums[0]
-    return replace(packed, rows=rows, mean=pivot + shift, spread=float(sums[-1] - rows * shift @ shift))
+    return replace(known, rows=rows, mean=pivot + shift, spread=float(sums[-1] - rows * shift @ shift))

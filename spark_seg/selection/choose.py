@@ -105,10 +105,7 @@ def choose(candidates: Sequence[Candidate], settings: SelectionSettings) -> list
     with (it was never fitted, it is the baseline) stays, and it is not accepted. `settings.pick` overrides
     all of this for a candidate that was fitted.
     """
-    broken = [[c.reason] if c.reason else broken_rules(c, settings.rules) for c in candidates]
-    for c, reasons in zip(candidates, broken, strict=True):
-        if not reasons and not _finite(getattr(c, settings.index)):
-            reasons.append(f"{settings.index} is undefined on this clustering")
+    broken = [_objections(c, settings) for c in candidates]
     accepted = [c for c, reasons in zip(candidates, broken, strict=True) if not reasons]
     higher_is_better = INDICES[settings.index]
 
@@ -147,6 +144,15 @@ def choose(candidates: Sequence[Candidate], settings: SelectionSettings) -> list
 def broken_rules(c: Candidate, rules: SelectionRules) -> list[str]:
     """A sentence for each rule that the candidate breaks."""
     return [reason for rule in RULES.values() if (reason := rule(c, rules)) is not None]
+
+
+def _objections(c: Candidate, settings: SelectionSettings) -> list[str]:
+    if c.reason:
+        return [c.reason]
+    broken = broken_rules(c, settings.rules)
+    if not broken and not _finite(getattr(c, settings.index)):
+        return [f"{settings.index} is undefined on this clustering"]
+    return broken
 
 
 def _pick_of(c: Candidate) -> str:

@@ -381,11 +381,11 @@ def _exact(
 
     with ThreadPoolExecutor(settings.clustering.parallel_fits) as pool:
         fits = dict(zip(pairs, pool.map(fit, pairs), strict=True))
-    labelled, labels = _predicted(frame, fits, baseline)
-    blocks = pack(labelled, labels, settings.seed, [F.col(name) for name in measures])
     candidates = [Candidate(*pair, seed=fit.seed, restarts=fit.restarts) for pair, fit in fits.items()]
     models = {pair: fit.model for pair, fit in fits.items()}
     mixtures = {p: gaussians_of(m) for p, m in models.items() if isinstance(m, GaussianMixtureModel)}
+    labelled, labels = _predicted(frame, fits, baseline)
+    blocks = pack(labelled, labels, settings.seed, [F.col(name) for name in measures])
     try:
         candidates, losses = _with_posteriors(candidates, blocks, mixtures)
         if baseline is not None:

@@ -21,6 +21,7 @@ from typing import Any
 
 import pyspark
 import pytest
+from configured import KEPT_CLASSES
 from landed import (
     Cli,
     arguments,
@@ -38,10 +39,7 @@ REPOSITORY = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 SPARK_HOME = Path(pyspark.__file__).parent
 #: Short runs are over before the second compiler of the JVM pays.
-QUICK_JVM = (
-    "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC "
-    f"-XX:SharedArchiveFile={Path(sys.prefix, 'spark.jsa')} -Xlog:cds*=off"
-)
+QUICK_JVM = f"-XX:TieredStopAtLevel=1 -XX:+UseSerialGC {KEPT_CLASSES}"
 #: One small fit: what is tested here is the way to it.
 LIGHT = (
     "clustering.algorithms=[kmeans]",

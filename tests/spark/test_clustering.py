@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 from pyspark.ml.clustering import GaussianMixtureModel
-from pyspark.ml.linalg import Vectors, VectorUDT
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import StringType, StructField, StructType
 from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
+from vectors import customers_at
 
 from spark_seg.clustering import ALGORITHMS, Fit, Model, best_fit, mixture_parameters, score
 from spark_seg.config import ClusteringSettings, PreparationSettings
@@ -30,9 +29,7 @@ def settings(distance: str = "euclidean", **more: Any) -> ClusteringSettings:
 
 
 def table(spark: SparkSession, points: np.ndarray) -> DataFrame:
-    schema = StructType([StructField("customer_id", StringType()), StructField(VECTOR, VectorUDT())])
-    rows = [(f"c{i:04}", Vectors.dense(point.tolist())) for i, point in enumerate(points)]
-    return spark.createDataFrame(rows, schema).coalesce(1)
+    return customers_at(spark, points).coalesce(1)
 
 
 def blobs(centres: list[tuple[float, ...]], size: int, spread: float = 0.3) -> tuple[np.ndarray, np.ndarray]:

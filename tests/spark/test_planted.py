@@ -7,35 +7,36 @@ from pathlib import Path
 import numpy as np
 import pytest
 from configured import settings_for
-from pyspark.ml.linalg import Vectors, VectorUDT
-from pyspark.sql import SparkSession
-from pyspark.sql.types import StringType, StructField, StructType
+from pyspark.sql import DataFrame, SparkSession
 from sklearn.metrics import adjusted_rand_score
+from vectors import customers_at
 
+from spark_seg.config import Settings
 from spark_seg.preparation import VECTOR, canonical_layout, fit_preparation
 from spark_seg.selection import Candidate, Sweep, choose, sweep
 
-Planted = tuple[np.ndarray, np.ndarray]
+
+def chosen(frame: DataFrame, settings: Settings) -> tuple[Candidate, Sweep, list[Candidate]]:
+    """What is chosen of customers in canonical layout, what was fitted, and what is said of all."""
+    swept = sweep(frame, settings)
+    candidates = choose(swept.candidates, settings.selection)
+    (winner,) = [c for c in candidates if c.chosen]
+    return winner, swept, candidates
 
 
 def found(
     spark: SparkSession, folder: Path, points: np.ndarray, **changes: object
 ) -> tuple[Candidate, Sweep]:
-    """What is chosen of customers at `points`, and all that was tried."""
-    schema = StructType([StructField("customer_id", StringType()), StructField(VECTOR, VectorUDT())])
-    rows = [(f"c{i:05}", Vectors.dense(point.tolist())) for i, point in enumerate(points)]
-    frame = canonical_layout(spark.createDataFrame(rows, schema), len(rows))
-    settings = settings_for(folder, **changes)
-    swept = sweep(frame, settings)
-    (winner,) = [c for c in choose(swept.candidates, settings.selection) if c.chosen]
-    return winner, swept
+    """What is chosen of customers at `points`, and what was fitted."""
+    frame = canonical_layout(customers_at(spark, points), len(points))
+    return chosen(frame, settings_for(folder, **changes))[:2]
 
 
 def labels(winner: Candidate, swept: Sweep, points: np.ndarray) -> np.ndarray:
     return swept.shapes[winner.algorithm, winner.k].labels(points)
 
 
-def separated(groups: int, seed: int) -> Planted:
+def separated(groups: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Round groups of unequal size whose centres are eight deviations apart, or up to thirty."""
     rng = np.random.default_rng([groups, seed])
     centres = [rng.uniform(-10, 10, size=3)]
@@ -101,9 +102,7 @@ def test_twenty_outliers_among_heavy_tails_are_no_segment_when_rules_forbid_it(
     )
     laid_out = canonical_layout(customers, len(rows))
     frame = fit_preparation(laid_out, settings.preparation).transform(laid_out)
-    swept = sweep(frame.select("customer_id", VECTOR), settings)
-    candidates = choose(swept.candidates, settings.selection)
-    (winner,) = [c for c in candidates if c.chosen]
+    winner, swept, candidates = chosen(frame.select("customer_id", VECTOR), settings)
     assert winner.k == 3
     vectors = np.array([r[VECTOR].toArray() for r in frame.orderBy("customer_id").select(VECTOR).collect()])
     own = labels(winner, swept, vectors)

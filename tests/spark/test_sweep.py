@@ -10,13 +10,12 @@ import pytest
 from configured import settings_for
 from pyspark.ml.evaluation import ClusteringEvaluator
 from pyspark.ml.functions import vector_to_array
-from pyspark.ml.linalg import Vectors, VectorUDT
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import StringType, StructField, StructType
 from scipy.stats import norm
 from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
+from vectors import customers_at
 
 from spark_seg.config import Settings
 from spark_seg.errors import InputError
@@ -36,9 +35,7 @@ CHEAP = {
 
 
 def table(spark: SparkSession, points: np.ndarray) -> DataFrame:
-    schema = StructType([StructField("customer_id", StringType()), StructField(VECTOR, VectorUDT())])
-    rows = [(f"c{i:04}", Vectors.dense(point.tolist())) for i, point in enumerate(points)]
-    return canonical_layout(spark.createDataFrame(rows, schema), len(rows)).persist()
+    return canonical_layout(customers_at(spark, points), len(points)).persist()
 
 
 def settings(tmp_path: Path, **changes: Any) -> Settings:
