@@ -6,7 +6,7 @@ counts ride along with the first pass over the data (`Observation`), so they cos
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import reduce
@@ -272,13 +272,21 @@ def clean_customers(customers: DataFrame, rules: Rules) -> Cleaned:
     return replace(cleaned, kept=cleaned.kept.select("customer_id", "attributes"))
 
 
-def check_counts(counts: list[Counts], settings: CleaningSettings, as_of: date) -> None:
-    """Stop before anything is published when a source is mostly unusable. Raises `InputError`."""
+def check_counts(
+    counts: list[Counts], settings: CleaningSettings, as_of: date, known: Mapping[str, int] | None = None
+) -> None:
+    """Stop before anything is published when a source is mostly unusable. Raises `InputError`.
+
+    `known`: source → rows that an earlier run has rejected already, where only rows that came since are
+    read: there may be none, and the others are judged by themselves.
+    """
     problems = []
     for c in counts:
-        judged = c.rows - c.reasons.get(AFTER_AS_OF, 0)
-        bad = c.rejected - c.reasons.get(AFTER_AS_OF, 0)
+        settled = c.reasons.get(AFTER_AS_OF, 0) + (known or {}).get(c.source, 0)
+        judged, bad = c.rows - settled, c.rejected - settled
         reasons = ", ".join(f"{n:,} {name}" for name, n in sorted(c.reasons.items(), key=lambda x: -x[1]))
+        if known is not None and judged == 0:
+            continue
         if c.source == "orders" and judged == 0 and c.first is not None:
             problems.append(
                 f"orders: must have rows before as_of {as_of}; the first is on {c.first}. "

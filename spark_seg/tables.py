@@ -172,8 +172,17 @@ def events_column(kind: str) -> str:
 
 def activity_spec(kinds: Iterable[str]) -> Spec:
     """The daily state, with a count for each declared kind of event."""
+    return _ACTIVITY.extended(_kind_fields(kinds))
+
+
+def kept_activity_spec(kinds: Iterable[str]) -> Spec:
+    """The same as a published table."""
+    return ACTIVITY.extended(_kind_fields(kinds))
+
+
+def _kind_fields(kinds: Iterable[str]) -> tuple[Field, ...]:
     comment = "events of this kind; null in rows of purchases"
-    return _ACTIVITY.extended(tuple(Field(events_column(kind), _LONG, comment) for kind in kinds))
+    return tuple(Field(events_column(kind), _LONG, comment) for kind in kinds)
 
 
 # ---------------------------------------------------------------- published tables
@@ -333,6 +342,9 @@ SPLITS = Spec(
     partition_by=_PARTITIONS,
 )
 
+#: Without a key that is read back: its rows are many, and unique because they come from one groupBy.
+ACTIVITY = Spec("activity", _RUN + _ACTIVITY.fields, key=(), partition_by=_PARTITIONS)
+
 RUNS = Spec(
     "runs",
     (
@@ -352,7 +364,7 @@ RUNS = Spec(
         Field(
             "inputs",
             ArrayType(struct_of(source=_STRING, table=_STRING, version=_STRING, rows=_LONG)),
-            "tables read, at which version",
+            "tables read, at which version; rows: those that were read",
         ),
         Field(
             "receipts",
@@ -374,6 +386,13 @@ RUNS = Spec(
             ArrayType(struct_of(feature=_STRING, reason=_STRING)),
             "features that did not enter the clustering",
         ),
+        Field("activity_form", _STRING, "digest of what defines the rows of the table activity"),
+        Field(
+            "activity",
+            ArrayType(struct_of(as_of=DateType(), run_id=_STRING, since=DateType())),
+            "parts of the table activity that hold the days before as_of, newest first; of each day the "
+            "first part counts whose days, [since, as_of), hold it; since: null in the one that holds all",
+        ),
         Field("structure", _STRING, "whether there are groups at all, in words"),
         Field("algorithm", _STRING, "algorithm of the model"),
         Field("k", _INT, "clusters of the model"),
@@ -391,5 +410,6 @@ RUNS = Spec(
 
 #: Every published table by name.
 PUBLISHED = {
-    spec.name: spec for spec in (FEATURES, HOLDOUT, ASSIGNMENTS, CANDIDATES, PROFILES, SPLITS, REJECTS, RUNS)
+    spec.name: spec
+    for spec in (ACTIVITY, FEATURES, HOLDOUT, ASSIGNMENTS, CANDIDATES, PROFILES, SPLITS, REJECTS, RUNS)
 }

@@ -13,6 +13,7 @@ from dataclasses import asdict
 from comparison import Comparison
 from demo import demo
 from features import features
+from incremental import incremental
 from rich.console import Console
 from rich.table import Table
 from score import score
@@ -22,6 +23,7 @@ from sweep import sweep
 BENCHMARKS: dict[str, Callable[..., list[Comparison]]] = {
     "demo": demo,
     "features": features,
+    "incremental": incremental,
     "score": score,
     "start": start,
     "sweep": sweep,

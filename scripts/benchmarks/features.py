@@ -111,6 +111,7 @@ def write_tables(spark: SparkSession, rows: int, folder: Path) -> None:
     lines.select(
         customer("number").alias("customer_id"),
         F.concat(F.lit("o"), F.col("number").cast("string")).alias("order_id"),
+        (F.col("id") % 2).cast("string").alias("line_id"),
         at("number", rows // 20 + 1).alias("ordered_at"),
         F.when(back, -amount).otherwise(amount).alias("amount"),
         F.concat(F.lit("k"), F.floor(F.pow(uniform("id", 7), F.lit(2)) * 20).cast("string")).alias(

@@ -362,6 +362,11 @@ class PublishingSettings(Model):
         None, description="instead of root: schema or catalog.schema that holds tables and views"
     )
     models: PathText | None = Field(None, description="folder of saved models; default <root>/models")
+    keep_activity: bool = Field(
+        False,
+        description="keep what each customer did on each day (table activity), so that the run of a later "
+        "as_of reads only the days that are new or changed; its features are the same",
+    )
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:

@@ -18,14 +18,17 @@ from spark_seg.sources import OpenedSources, open_sources
 
 #: Job → (tables it publishes, sections of the configuration that define its result).
 JOBS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "build_features": (("features", "rejects", "holdout"), ("time_zone", "sources", "cleaning", "features")),
+    "build_features": (
+        ("activity", "features", "rejects", "holdout"),
+        ("time_zone", "sources", "cleaning", "features"),
+    ),
     "train_segments": (
         ("assignments", "profiles", "candidates", "splits"),
         ("seed", "features", "preparation", "clustering", "selection", "segments"),
     ),
     "assign_segments": (("assignments", "profiles"), ("features", "segments")),
     "run_all": (
-        ("features", "rejects", "holdout", "assignments", "profiles", "candidates", "splits"),
+        ("activity", "features", "rejects", "holdout", "assignments", "profiles", "candidates", "splits"),
         ("seed", "time_zone", "sources", "cleaning", "features",
          "preparation", "clustering", "selection", "segments"),
     ),
@@ -56,6 +59,7 @@ class Plan:
         """Tables the run publishes, as far as its configuration asks for them."""
         features, how, selection = self.settings.features, self.settings.clustering, self.settings.selection
         asked = {
+            "activity": self.settings.publishing.keep_activity,
             "holdout": features.holdout_days is not None,
             "splits": "bisecting" in how.algorithms and selection.mode == "coreset",
         }
@@ -118,7 +122,7 @@ def make_plan(
         inputs=tuple(inputs),
         revision=revision,
         definition=definition,
-        run_id=published.run_id if published else _digest(definition, str(revision))[:20],
+        run_id=published.run_id if published else digest(definition, str(revision))[:20],
         history=history,
         published=published,
         sources=sources,
@@ -182,7 +186,7 @@ def _revision(
 def _definition(settings: Settings, job: str, as_of: date, inputs: list[tuple[str, str, str]]) -> str:
     """Digest of all that can change the result: a retry of the same run has the same one."""
     sections = settings.model_dump(mode="json", include=set(JOBS[job][1]))
-    return _digest(
+    return digest(
         settings.pipeline,
         job,
         as_of.isoformat(),
@@ -192,5 +196,6 @@ def _definition(settings: Settings, job: str, as_of: date, inputs: list[tuple[st
     )
 
 
-def _digest(*parts: str) -> str:
+def digest(*parts: str) -> str:
+    """SHA-256 of some texts in their order."""
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()

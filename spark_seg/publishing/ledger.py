@@ -14,14 +14,15 @@ from typing import Any
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from spark_seg.activity import Part
 from spark_seg.errors import PublishConflict
 from spark_seg.publishing.store import Receipt, Store, is_conflict
 from spark_seg.segments import Segment
-from spark_seg.tables import PUBLISHED, RUNS, SPARK_FAILURES
+from spark_seg.tables import ACTIVITY, PUBLISHED, RUNS, SPARK_FAILURES
 
 _COMMITTED = "COMMITTED"
 #: Table that may rightly get no rows from a run → the one that tells which run counts for it.
-TOLD_BY = {"rejects": "features", "holdout": "features", "splits": "candidates"}
+TOLD_BY = {"activity": "features", "rejects": "features", "holdout": "features", "splits": "candidates"}
 #: Times the row is offered when a writer of another row came in between.
 _ATTEMPTS = 5
 
@@ -46,6 +47,8 @@ class RunRecord:
     rejects: tuple[tuple[str, str, int], ...] = ()
     cut_points: tuple[tuple[str, list[float]], ...] = ()
     dropped_features: tuple[tuple[str, str], ...] = ()
+    activity_form: str | None = None
+    activity: tuple[Part, ...] = ()
     structure: str | None = None
     algorithm: str | None = None
     k: int | None = None
@@ -72,6 +75,9 @@ class CommittedRun:
     segments: tuple[Segment, ...]
     metrics: dict[str, float]
     structure: str | None = None
+    inputs: tuple[tuple[str, str, str], ...] = ()
+    activity_form: str | None = None
+    activity: tuple[Part, ...] = ()
 
     def receipt(self, table: str) -> Receipt | None:
         """What this run wrote to one table."""
@@ -116,6 +122,7 @@ class Ledger:
             "committed_at": datetime.now(UTC),
             "segments": [(s.cluster, s.segment_id, s.name, s.overlap) for s in record.segments],
             "receipts": [(r.table, r.version, r.rows) for r in record.receipts],
+            "activity": [(p.as_of, p.run_id, p.since) for p in record.activity],
         }
         frame = self.store.spark.createDataFrame([tuple(row[name] for name in RUNS.columns)], RUNS.schema)
         transaction = {
@@ -143,12 +150,15 @@ class Ledger:
         )
 
     def create_views(self) -> None:
-        """In a database: `current_<table>` shows the last committed run of each pipeline and as_of."""
+        """In a database: `current_<table>` shows the last committed run of each pipeline and as_of.
+
+        None for the activity, of which one run may hold a few days only.
+        """
         database = self.store.settings.database
         if database is None:
             return
         for spec in PUBLISHED.values():
-            if spec is RUNS or self.store.read(spec.name) is None:
+            if spec in (RUNS, ACTIVITY) or self.store.read(spec.name) is None:
                 continue
             told_by = TOLD_BY.get(spec.name, spec.name)
             # The database is held to plain identifiers by the configuration; the rest is constant.
@@ -187,5 +197,7 @@ def _committed(row: dict[str, Any]) -> CommittedRun:
             "receipts": tuple(Receipt(**r) for r in row["receipts"] or []),
             "segments": tuple(Segment(**s) for s in row["segments"] or []),
             "metrics": dict(row["metrics"] or {}),
+            "inputs": tuple((i["source"], i["table"], i["version"]) for i in row["inputs"] or []),
+            "activity": tuple(Part(**p) for p in row.get("activity") or []),
         }
     )

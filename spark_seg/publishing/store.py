@@ -28,6 +28,7 @@ _CONFLICTS = ("DELTA_CONCURRENT", "DELTA_PROTOCOL_CHANGED", "DELTA_METADATA_CHAN
 
 #: Columns with min/max statistics in the Delta log: never one that identifies a person.
 _STATISTICS = {
+    "activity": "day",
     "features": "lifecycle_stage",
     "holdout": "orders",
     "assignments": "segment_id",

@@ -7,6 +7,7 @@ cleaning can keep what it rejects.
 
 from __future__ import annotations
 
+from datetime import date, timedelta
 from functools import reduce
 
 from pyspark.sql import Column, DataFrame
@@ -22,24 +23,27 @@ _ISO_MINUTE = r"\d{4}-\d{1,2}-\d{1,2}[T ]\d{1,2}:\d{1,2}"
 _ZONE = r"\s*[^\s\d:.]"
 
 
-def canonical_orders(sources: OpenedSources, time_zone: str) -> DataFrame:
+def canonical_orders(sources: OpenedSources, time_zone: str, since: date | None = None) -> DataFrame:
     """Purchase lines: the columns of `ORDERS` and the three `source_*` columns."""
-    return _canonical(sources.orders, ORDERS, time_zone)
+    return canonical(sources.orders, ORDERS, time_zone, since)
 
 
-def canonical_events(sources: OpenedSources, time_zone: str) -> DataFrame | None:
+def canonical_events(sources: OpenedSources, time_zone: str, since: date | None = None) -> DataFrame | None:
     """Events of all tables together: the columns of `EVENTS` and the three `source_*` columns."""
-    frames = [_canonical(table, EVENTS, time_zone) for table in sources.events]
+    frames = [canonical(table, EVENTS, time_zone, since) for table in sources.events]
     return reduce(DataFrame.unionByName, frames) if frames else None
 
 
 def canonical_customers(sources: OpenedSources, time_zone: str) -> DataFrame | None:
     """Customers: the columns of `CUSTOMERS` and the three `source_*` columns."""
-    return _canonical(sources.customers, CUSTOMERS, time_zone) if sources.customers is not None else None
+    return canonical(sources.customers, CUSTOMERS, time_zone) if sources.customers is not None else None
 
 
-def _canonical(table: OpenedTable, spec: Spec, time_zone: str) -> DataFrame:
-    """Rows of `table` as `spec` wants them, NULL where a value cannot be read."""
+def canonical(table: OpenedTable, spec: Spec, time_zone: str, since: date | None = None) -> DataFrame:
+    """Rows of `table` as `spec` wants them, NULL where a value cannot be read.
+
+    `since`: only rows of that day and later, and those whose day cannot be read.
+    """
     raw = {role: raw_value(mapping) for role, mapping in table.columns.items()}
     kinds = {
         field.name: field.dataType
@@ -67,12 +71,22 @@ def _canonical(table: OpenedTable, spec: Spec, time_zone: str) -> DataFrame:
         columns.append(value.cast(field.type).alias(field.name))
     roles = [*raw, *(name for name in spec.columns if name not in raw and name != "attributes")]
     source_row = F.struct(*(raw.get(role, F.lit(None)).cast("string").alias(role) for role in roles))
-    return table.frame.select(
+    frame = table.frame
+    time = next((name for name in spec.columns if name in TIMES), None)
+    if since is not None and time is not None and kinds[time] != StringType():
+        # Of the source's own column Delta knows which files to leave out; no zone is two days away.
+        frame = frame.where(_not_before(raw[time], since - timedelta(days=2)))
+    rows = frame.select(
         *columns,
         source_row.alias("source_row"),
         F.lit(table.label).alias("source_table"),
         F.lit(table.version).alias("source_version"),
     )
+    return rows.where(_not_before(F.to_date(time), since)) if since is not None and time else rows
+
+
+def _not_before(value: Column, day: date) -> Column:
+    return value.isNull() | (value >= F.lit(day))
 
 
 def _wall_clock(value: Column, kind: DataType, pattern: str | None, time_zone: str) -> Column:

@@ -29,12 +29,21 @@ class OpenedTable:
     """One source table: its rows at a pinned version, with the columns of its lookups."""
 
     source: str
-    label: str
+    ref: Source
     version: str
     frame: DataFrame
-    columns: Mapping[str, ColumnMapping]
-    unmapped: tuple[str, ...]
+    unmapped: tuple[str, ...] = ()
     lookups: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def label(self) -> str:
+        """What messages and the ledger call it."""
+        return self.ref.label
+
+    @property
+    def columns(self) -> Mapping[str, ColumnMapping]:
+        """Canonical column → where it comes from."""
+        return self.ref.columns
 
 
 @dataclass(frozen=True)
@@ -80,13 +89,27 @@ def open_sources(spark: SparkSession, settings: Settings) -> OpenedSources:
     return OpenedSources(orders, tuple(table for table in events if table is not None), customers)
 
 
-def _open(spark: SparkSession, name: str, source: Source, problems: list[str]) -> OpenedTable | None:
+def open_at(spark: SparkSession, table: OpenedTable, version: str) -> OpenedTable:
+    """A Delta table at an earlier version, with its lookups as they are now.
+
+    Raises `InputError` when it cannot be read, or not as it is mapped today.
+    """
+    problems: list[str] = []
+    opened = _open(spark, table.source, table.ref, problems, version)
+    if opened is None:
+        raise InputError(problems, title="sources")
+    return opened
+
+
+def _open(
+    spark: SparkSession, name: str, source: Source, problems: list[str], version: str | None = None
+) -> OpenedTable | None:
     where = f"sources.{name}"
-    base = open_frame(spark, where, source, problems)
+    base = open_frame(spark, where, source, problems, version)
     joins = [open_frame(spark, f"{where}.lookups.{i}", ref, problems) for i, ref in enumerate(source.lookups)]
     if base is None or any(join is None for join in joins):
         return None
-    frame, version = base
+    frame, pinned = base
     own_columns = list(frame.columns)
     if name == "orders" and frame.isEmpty():
         problems.append(
@@ -116,7 +139,7 @@ def _open(spark: SparkSession, name: str, source: Source, problems: list[str]) -
     mapped = {column.lower() for mapping in source.columns.values() for column in mapping.reads}
     keys = {column.lower() for ref in source.lookups for column in ref.key}
     unmapped = tuple(column for column in own_columns if column.lower() not in mapped | keys)
-    return OpenedTable(name, source.label, version, frame, source.columns, unmapped, tuple(lookups))
+    return OpenedTable(name, source, pinned, frame, unmapped, tuple(lookups))
 
 
 def _joined(

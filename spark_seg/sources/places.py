@@ -12,6 +12,14 @@ from pyspark.sql import functions as F
 from spark_seg.config import TableRef
 from spark_seg.tables import SPARK_FAILURES
 
+#: Operations of Delta that leave the rows of a table as they are.
+_SAME_ROWS = frozenset({
+    "OPTIMIZE", "REORG", "VACUUM START", "VACUUM END", "SET TBLPROPERTIES", "UNSET TBLPROPERTIES",
+    "ADD CONSTRAINT", "DROP CONSTRAINT", "ADD COLUMNS", "CLUSTER BY", "COMPUTE STATS",
+})  # fmt: skip
+#: Operations that add rows, when Delta says that they did nothing else.
+_APPENDS = frozenset({"WRITE", "STREAMING UPDATE", "COPY INTO"})
+
 
 def resolved(path: str) -> str:
     """A relative path as an absolute one of this machine; everything else as it is."""
@@ -20,19 +28,42 @@ def resolved(path: str) -> str:
 
 def table_version(spark: SparkSession, ref: TableRef) -> int:
     """Latest version of a Delta table. Raises Spark's error when there is none."""
-    # Parameter markers fail beside Delta's extension (Spark 4.1 and 4.2), and the grammar takes no
-    # expression here. Both texts are held to identifiers, or to paths without quotes, by the config.
-    target = ref.table if ref.table is not None else f"'{resolved(ref.path or '')}'"
-    row = spark.sql(f"DESCRIBE HISTORY {target} LIMIT 1").first()
+    row = spark.sql(f"DESCRIBE HISTORY {_target(ref)} LIMIT 1").first()
     return int(row["version"]) if row is not None else 0
 
 
+def only_added_to(spark: SparkSession, ref: TableRef, since: int, until: int) -> bool:
+    """Does a Delta table at version `until` hold all rows that it held at version `since`, unchanged?
+
+    False also when its history no longer tells.
+    """
+    history = spark.sql(f"DESCRIBE HISTORY {_target(ref)}")
+    commits = (
+        history.where((F.col("version") > since) & (F.col("version") <= until))
+        .select("version", "operation", "isBlindAppend")
+        .collect()
+    )
+    return len(commits) == until - since and all(
+        commit["operation"] in _SAME_ROWS or (commit["operation"] in _APPENDS and commit["isBlindAppend"])
+        for commit in commits
+    )
+
+
+def _target(ref: TableRef) -> str:
+    # Parameter markers fail beside Delta's extension (Spark 4.1 and 4.2), and the grammar takes no
+    # expression here. Both texts are held to identifiers, or to paths without quotes, by the config.
+    return ref.table if ref.table is not None else f"'{resolved(ref.path or '')}'"
+
+
 def open_frame(
-    spark: SparkSession, where: str, ref: TableRef, problems: list[str]
+    spark: SparkSession, where: str, ref: TableRef, problems: list[str], version: str | None = None
 ) -> tuple[DataFrame, str] | None:
-    """Rows of `ref` and their version; None, with a sentence in `problems`, when it cannot be read."""
+    """Rows of `ref` and their version; None, with a sentence in `problems`, when it cannot be read.
+
+    `version`: an earlier one of a Delta table; else the latest.
+    """
     try:
-        return _pinned(spark, ref)
+        return _pinned(spark, ref, version)
     except SPARK_FAILURES as error:
         text = str(error)
         if any(c in text for c in ("ONLY_OPERATION", "DELTA_MISSING_DELTA_TABLE", "NOT_VIEW")):
@@ -51,12 +82,12 @@ def open_frame(
         return None
 
 
-def _pinned(spark: SparkSession, ref: TableRef) -> tuple[DataFrame, str]:
+def _pinned(spark: SparkSession, ref: TableRef, version: str | None) -> tuple[DataFrame, str]:
     """Rows of `ref` at its latest version, and that version."""
     if ref.format == "delta":
-        version = table_version(spark, ref)
-        reader = spark.read.format("delta").option("versionAsOf", version)
-        return (reader.table(ref.table) if ref.table else reader.load(resolved(ref.path or ""))), str(version)
+        pinned = version or str(table_version(spark, ref))
+        reader = spark.read.format("delta").option("versionAsOf", pinned)
+        return (reader.table(ref.table) if ref.table else reader.load(resolved(ref.path or ""))), pinned
     reader = spark.read.format(ref.format)
     if ref.format == "csv":
         reader = reader.options(header=True, inferSchema=False, mode="PERMISSIVE", **dict(ref.options))
