@@ -7,7 +7,7 @@ import logging
 import sys
 import traceback
 from collections.abc import Sequence
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -45,6 +45,8 @@ class _Commands(TyperGroup):
 app = typer.Typer(cls=_Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 config_app = typer.Typer(no_args_is_help=True, help="Check and describe configurations.")
 app.add_typer(config_app, name="config")
+runs_app = typer.Typer(no_args_is_help=True, help="Look at what is published.")
+app.add_typer(runs_app, name="runs")
 
 ConfigOption = Annotated[
     list[Path], typer.Option("--config", "-c", help="YAML file; repeat it for overlays, the last one wins.")
@@ -63,6 +65,9 @@ ReviseOption = Annotated[
 ]
 PickOption = Annotated[
     str | None, typer.Option("--pick", help="Overrides the choice, e.g. kmeans:6 (selection.pick).")
+]
+OlderOption = Annotated[
+    int, typer.Option("--older-than-hours", min=1, help="Spare what may belong to a run at work.")
 ]
 ModelOption = Annotated[
     str | None, typer.Option("--model-run", help="Run whose model scores; default: the last trained.")
@@ -123,6 +128,68 @@ def run_all(
 ) -> None:
     """build_features and train_segments as one run: all of it becomes visible at once."""
     _run("run_all", config, as_of, _picked(set_, pick), dry_run, revise)
+
+
+@app.command()
+def init(config: ConfigOption, set_: SetOption = None) -> None:
+    """Create the published tables, so that no run has to."""
+    from spark_seg.features import feature_spec
+    from spark_seg.publishing import create_tables
+    from spark_seg.tables import PUBLISHED, kept_activity_spec
+
+    features = load_settings(config, set_ or []).features
+    own = (feature_spec(features), kept_activity_spec(features.engagement.kinds))
+    made = create_tables(_store(config, set_), {**PUBLISHED, **{spec.name: spec for spec in own}})
+    console.print(f"created {', '.join(made)}" if made else "every table is there already")
+
+
+@app.command()
+def gc(config: ConfigOption, set_: SetOption = None, older_than_hours: OlderOption = 24) -> None:
+    """Remove what stopped runs left behind, and files that no version of a table needs any more."""
+    from spark_seg.publishing import collect_garbage
+
+    before = datetime.now(UTC) - timedelta(hours=older_than_hours)
+    found = collect_garbage(_store(config, set_), before)
+    for left in found:
+        what = "model" if left.rows is None else f"{left.rows:,} rows"
+        console.print(f"removed    {left.place} {what} of run {left.run_id}", markup=False, soft_wrap=True)
+    if not found:
+        console.print(f"nothing that is older than {older_than_hours} hours was left behind")
+
+
+@app.command()
+def rollback(
+    config: ConfigOption,
+    as_of: AsOfOption,
+    to: Annotated[str, typer.Option("--to", help="Run that shall count again; see runs list.")],
+    set_: SetOption = None,
+) -> None:
+    """Make an earlier run of as_of count again, as a new revision; nothing is rewritten."""
+    from spark_seg.publishing import Ledger
+
+    day, settings = _checked(as_of, config, set_ or [])
+    revision = Ledger(_store(config, set_), settings.pipeline).roll_back(day, to)
+    console.print(f"run {to} counts for {day} again, as revision {revision}")
+
+
+@runs_app.command("list")
+def runs_list(config: ConfigOption, set_: SetOption = None) -> None:
+    """Every committed run, and which tables show it."""
+    from spark_seg.publishing import Ledger
+    from spark_seg.report import run_table
+
+    pipeline = load_settings(config, set_ or []).pipeline
+    console.print(run_table(Ledger(_store(config, set_), pipeline).runs()))
+
+
+def _store(config: list[Path], overrides: list[str] | None) -> Any:
+    """The published tables of a configuration."""
+    settings = load_settings(config, overrides or [])
+    _log_to_terminal()
+    from spark_seg.publishing import Store
+    from spark_seg.session import start_session
+
+    return Store(start_session(settings.session), settings.publishing)
 
 
 def _picked(overrides: list[str] | None, pick: str | None) -> list[str]:

@@ -48,6 +48,10 @@ class InputError(SegmentationError):
     exit_code = 3
 
 
+class ModelIntegrityError(InputError):
+    """A saved model is not what its training run wrote. It is not loaded."""
+
+
 class NoAcceptableCandidate(SegmentationError):
     """No clustering passes the business rules, or the data cannot be divided at all.
 

@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from spark_seg.publishing import CommittedRun, current_run
+
 Rows = Sequence[dict[str, Any]]
 
 
@@ -64,6 +66,29 @@ def candidate_table(candidates: Rows) -> Table:
             _number(c["largest_share"], ".1%"),
             Text(verdict or ""),
             style=style,
+        )
+    return table
+
+
+def run_table(runs: Sequence[CommittedRun]) -> Table:
+    """One line per committed run, oldest first; a star marks tables that show this run."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("as_of", "run", "rev", "job", "committed", "choice"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("tables (shown: *)", overflow="fold")
+    for run in runs:
+        shown = [
+            f"{r.table} {r.rows:,}{'*' if current_run(runs, r.table, run.as_of) is run else ''}"
+            for r in run.receipts
+        ]
+        table.add_row(
+            str(run.as_of),
+            run.run_id,
+            str(run.revision),
+            run.job,
+            f"{run.committed_at:%Y-%m-%d %H:%M}" if run.committed_at else "-",
+            f"{run.algorithm} k={run.k}" if run.algorithm else "-",
+            ", ".join(shown),
         )
     return table
 

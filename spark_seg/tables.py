@@ -350,6 +350,7 @@ RUNS = Spec(
     (
         Field("as_of", DateType(), "the day the snapshot describes"),
         Field("run_id", _STRING, "the run"),
+        Field("attempt_id", _STRING, "the attempt that committed it; a retry of the run is another one"),
         Field("pipeline", _STRING, "name of the segmentation"),
         Field("job", _STRING, "build_features, train_segments, assign_segments or run_all"),
         Field("revision", _LONG, "n-th publication for this pipeline and as_of, from 0"),
@@ -397,6 +398,7 @@ RUNS = Spec(
         Field("algorithm", _STRING, "algorithm of the model"),
         Field("k", _INT, "clusters of the model"),
         Field("model_path", _STRING, "saved PipelineModel of preparation and clustering"),
+        Field("model_digest", _STRING, "SHA-256 over the files of the model, without which it is not loaded"),
         Field("model_run_id", _STRING, "run that trained the model"),
         Field(
             "segments",

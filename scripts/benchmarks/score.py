@@ -20,8 +20,9 @@ from pyspark.sql import functions as F
 from usage import Usage, both, measured, nowhere
 
 from spark_seg.config import PreparationSettings, load_settings
-from spark_seg.pipeline.label import load_model, scored
+from spark_seg.pipeline.label import scored
 from spark_seg.preparation import VECTOR, fit_preparation
+from spark_seg.publishing import load_model
 from spark_seg.session import start_session
 
 K = 10
@@ -37,7 +38,7 @@ def score(customers: int = 5_000_000) -> list[Comparison]:
         customers_of(spark, customers).write.parquet(str(folder / "customers"))
         frame = spark.read.parquet(str(folder / "customers"))
         fit(frame.limit(50_000)).write().save(str(folder / "model"))
-        model = load_model(str(folder / "model"))
+        model = load_model(spark, str(folder / "model"), None)
         ours = used(lambda: scored(model, frame))
         others = {
             "read": used(lambda: standardised(frame)),

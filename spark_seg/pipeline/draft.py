@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import uuid4
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from spark_seg.pipeline.plan import Plan
-from spark_seg.publishing import Receipt
+from spark_seg.publishing import Receipt, points
 from spark_seg.session import keep, release
 from spark_seg.tables import Spec
 
@@ -24,6 +25,7 @@ log = logging.getLogger("spark_seg")
 class Draft:
     """What is known of a run so far; becomes its row in the ledger."""
 
+    attempt_id: str = field(default_factory=lambda: uuid4().hex)
     receipts: list[Receipt] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
@@ -54,6 +56,7 @@ class Draft:
 
 def stage(plan: Plan, frame: DataFrame, spec: Spec) -> Receipt:
     """Write the rows of one table under the run that will be committed."""
+    points.reached("mid_write")
     stamped = frame.withColumns({"as_of": F.lit(plan.as_of), "run_id": F.lit(plan.run_id)})
     return plan.store.stage(stamped, spec, plan.as_of, plan.run_id)
 

@@ -16,7 +16,6 @@ from spark_seg.errors import InputError
 from spark_seg.preparation import check_directions, check_finite
 from spark_seg.segments import Segment, grid_index, grid_name
 from spark_seg.session import keep
-from spark_seg.tables import SPARK_FAILURES
 
 
 @dataclass(frozen=True)
@@ -24,17 +23,6 @@ class Labelled:
     """Customers with their features, `cluster` and the columns `SCORES`, kept."""
 
     frame: DataFrame
-
-
-def load_model(path: str) -> PipelineModel:
-    """The saved model at `path`. Raises `InputError` when it is gone or damaged."""
-    try:
-        return PipelineModel.load(path)
-    except SPARK_FAILURES as error:
-        raise InputError(
-            f"model: must be readable at {path}; got {str(error).splitlines()[0][:200]}. "
-            "Restore the folder, or train again (train_segments)"
-        ) from error
 
 
 def label_customers(model: PipelineModel, customers: DataFrame) -> Labelled:

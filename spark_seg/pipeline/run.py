@@ -14,7 +14,7 @@ from spark_seg.pipeline.build import build
 from spark_seg.pipeline.draft import Draft
 from spark_seg.pipeline.plan import Plan
 from spark_seg.pipeline.segmentation import Progress, assign, train
-from spark_seg.publishing import AttemptConflict, Receipt, RunRecord, is_conflict
+from spark_seg.publishing import AttemptConflict, Receipt, RunRecord, is_conflict, points
 from spark_seg.tables import SPARK_FAILURES
 
 log = logging.getLogger("spark_seg")
@@ -42,8 +42,10 @@ def run_plan(plan: Plan, progress: Progress = lambda done, total: None) -> Outco
     if plan.published is not None:
         return _already(plan)
     draft = Draft()
+    points.reached("start")
     try:
         _stage_all(plan, draft, progress)
+        points.reached("after_audit")
         with draft.room("commit") as said:
             plan.ledger.commit(_record(plan, draft))
             said.append(f"run {plan.run_id} revision {plan.revision}")
@@ -56,6 +58,7 @@ def run_plan(plan: Plan, progress: Progress = lambda done, total: None) -> Outco
     finally:
         draft.release()
     plan.ledger.create_views()
+    points.reached("before_exit")
     return Outcome(
         plan.run_id,
         False,
@@ -98,6 +101,7 @@ def _record(plan: Plan, draft: Draft) -> RunRecord:
     return RunRecord(
         as_of=plan.as_of,
         run_id=plan.run_id,
+        attempt_id=draft.attempt_id,
         pipeline=settings.pipeline,
         job=plan.job,
         revision=plan.revision,

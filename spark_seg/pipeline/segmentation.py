@@ -12,7 +12,7 @@ from spark_seg.config import HOLDOUT_MEASURES
 from spark_seg.errors import InputError, NoAcceptableCandidate, SegmentationError
 from spark_seg.features import feature_names
 from spark_seg.pipeline.draft import Draft, stage, stage_rows
-from spark_seg.pipeline.label import Labelled, label_customers, load_model, mapped_assignments
+from spark_seg.pipeline.label import Labelled, label_customers, mapped_assignments
 from spark_seg.pipeline.plan import Plan
 from spark_seg.pipeline.rows import candidate_row, profile_rows, split_rows
 from spark_seg.preparation import (
@@ -23,7 +23,7 @@ from spark_seg.preparation import (
     fit_preparation,
 )
 from spark_seg.profiles import Profile, profile
-from spark_seg.publishing import current_run
+from spark_seg.publishing import current_run, load_model, points, save_model
 from spark_seg.segments import GRID, Segment, grid_index, name_clusters, stable_ids
 from spark_seg.selection import Candidate, Sweep, choose, sweep
 from spark_seg.sources import resolved
@@ -60,7 +60,7 @@ def train(plan: Plan, draft: Draft, features: DataFrame, progress: Progress) -> 
             said.append(f"min_separation could not be judged for {', '.join(unmeasured)}")
         if "holdout_spend" in winner.separation:
             said.append(f"explains {winner.separation['holdout_spend']:.0%} of the spend that followed")
-    model_path = resolved(f"{settings.publishing.models_path}/{plan.run_id}")
+    model_path = resolved(f"{settings.publishing.models_path}/{plan.run_id}/{draft.attempt_id}")
     with draft.room("segments") as said:
         clustering = swept.model(winner.algorithm, winner.k, vectors, model_path)
         model = PipelineModel([*preparation.model.stages, clustering])
@@ -133,7 +133,7 @@ def assign(plan: Plan, draft: Draft, features: DataFrame) -> None:
     assert run is not None and run.model_path is not None  # noqa: S101 - make_plan found a trained model
     with draft.room("score") as said:
         customers = _eligible(plan, draft, features)
-        labelled = _labelled(draft, load_model(run.model_path), customers)
+        labelled = _labelled(draft, load_model(plan.store.spark, run.model_path, run.model_digest), customers)
         profiles, grid = _profiled(plan, labelled)
         said.append(
             f"{int(draft.metrics['eligible']):,} customers with the model of {run.as_of} ({run.run_id})"
@@ -142,6 +142,7 @@ def assign(plan: Plan, draft: Draft, features: DataFrame) -> None:
         "algorithm": run.algorithm,
         "k": run.k,
         "model_path": run.model_path,
+        "model_digest": run.model_digest,
         "model_run_id": run.run_id,
     }
     _publish(plan, draft, labelled, profiles, grid, list(run.segments), None)
@@ -250,8 +251,10 @@ def _publish(
         if model is not None:
             draft.receipts.append(stage_rows(plan, draft.candidates, CANDIDATES))
         draft.receipts.append(stage(plan, mapped_assignments(labelled.frame, segments), ASSIGNMENTS))
+        points.reached("after_assignments")
         draft.profiles = profile_rows(plan, profiles, segments, grid)
         draft.receipts.append(stage_rows(plan, draft.profiles, PROFILES))
+        points.reached("after_profiles")
         draft.facts["segments"] = tuple(segments)
         assigned = next(r.rows for r in draft.receipts if r.table == "assignments")
         profiled = sum(p.customers for p in profiles)
@@ -263,5 +266,6 @@ def _publish(
             )
         if model is not None:
             # Last, because rows can be taken back and a folder cannot.
-            model.write().overwrite().save(draft.facts["model_path"])
+            draft.facts["model_digest"] = save_model(plan.store.spark, model, draft.facts["model_path"])
+        points.reached("after_model")
         said.append(" · ".join(f"{r.table} {r.rows:,}" for r in draft.receipts))

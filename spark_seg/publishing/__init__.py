@@ -1,17 +1,24 @@
 """Frames → Delta, so that twice equals once and half a run is never visible."""
 
 from spark_seg.publishing.ledger import TOLD_BY, CommittedRun, Ledger, RunRecord, current_run, read_current
+from spark_seg.publishing.models import load_model, save_model
 from spark_seg.publishing.store import AttemptConflict, Receipt, Store, is_conflict
+from spark_seg.publishing.upkeep import Leftover, collect_garbage, create_tables
 
 __all__ = [
     "TOLD_BY",
     "AttemptConflict",
     "CommittedRun",
     "Ledger",
+    "Leftover",
     "Receipt",
     "RunRecord",
     "Store",
+    "collect_garbage",
+    "create_tables",
     "current_run",
     "is_conflict",
+    "load_model",
     "read_current",
+    "save_model",
 ]

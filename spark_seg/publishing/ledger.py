@@ -10,21 +10,21 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
+from uuid import uuid4
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from spark_seg.activity import Part
-from spark_seg.errors import PublishConflict
-from spark_seg.publishing.store import Receipt, Store, is_conflict
+from spark_seg.errors import ConfigError, PublishConflict, suggestion
+from spark_seg.publishing import points
+from spark_seg.publishing.store import ATTEMPTS, Receipt, Store, is_conflict, wait
 from spark_seg.segments import Segment
-from spark_seg.tables import ACTIVITY, PUBLISHED, RUNS, SPARK_FAILURES
+from spark_seg.tables import ACTIVITY, PUBLISHED, RUNS, SPARK_FAILURES, conform
 
 _COMMITTED = "COMMITTED"
 #: Table that may rightly get no rows from a run → the one that tells which run counts for it.
 TOLD_BY = {"activity": "features", "rejects": "features", "holdout": "features", "splits": "candidates"}
-#: Times the row is offered when a writer of another row came in between.
-_ATTEMPTS = 5
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ class RunRecord:
     config_digest: str
     config: str
     seed: int
+    attempt_id: str = ""
     inputs: tuple[tuple[str, str, str, int | None], ...] = ()
     receipts: tuple[Receipt, ...] = ()
     rejects: tuple[tuple[str, str, int], ...] = ()
@@ -53,6 +54,7 @@ class RunRecord:
     algorithm: str | None = None
     k: int | None = None
     model_path: str | None = None
+    model_digest: str | None = None
     model_run_id: str | None = None
     segments: tuple[Segment, ...] = ()
     metrics: dict[str, float] = field(default_factory=dict)
@@ -78,6 +80,9 @@ class CommittedRun:
     inputs: tuple[tuple[str, str, str], ...] = ()
     activity_form: str | None = None
     activity: tuple[Part, ...] = ()
+    attempt_id: str | None = None
+    model_digest: str | None = None
+    committed_at: datetime | None = None
 
     def receipt(self, table: str) -> Receipt | None:
         """What this run wrote to one table."""
@@ -113,8 +118,8 @@ class Ledger:
     def commit(self, record: RunRecord) -> None:
         """Append the row of a run: the one atomic point of publishing. Then read it back.
 
-        Raises `PublishConflict` when another run took the revision first; its rows stay visible and
-        those staged by this run never become so.
+        Raises `PublishConflict` when another run took the revision first, or another attempt of the same
+        run: rows staged by this one never become visible.
         """
         row = asdict(record) | {
             "status": _COMMITTED,
@@ -125,12 +130,44 @@ class Ledger:
             "activity": [(p.as_of, p.run_id, p.since) for p in record.activity],
         }
         frame = self.store.spark.createDataFrame([tuple(row[name] for name in RUNS.columns)], RUNS.schema)
+        points.reached("before_commit")
+        self._append(frame, record.as_of, record.run_id, record.revision, record.attempt_id)
+        points.reached("after_commit")
+
+    def roll_back(self, as_of: date, run_id: str) -> int:
+        """Make an earlier run of `as_of` count again, as a new revision. No other row is touched.
+
+        Returns the revision. Raises `ConfigError` when there is no such run, or when it counts already.
+        """
+        runs = [run for run in self.runs() if run.as_of == as_of]
+        if not any(run.run_id == run_id for run in runs):
+            raise ConfigError(
+                f"--to: must be a committed run of {as_of}; got {run_id!r} "
+                f"({suggestion(run_id, [run.run_id for run in runs])})"
+            )
+        if runs[-1].run_id == run_id:
+            raise ConfigError(f"--to: run {run_id} is the last of {as_of}; there is nothing to roll back")
+        revision, attempt = runs[-1].revision + 1, uuid4().hex
+        ledger = self.store.read(RUNS.name)
+        assert ledger is not None  # noqa: S101 - its rows were read just now
+        same = ledger.where((F.col("pipeline") == self.pipeline) & (F.col("run_id") == run_id))
+        again = same.orderBy(F.desc("revision")).limit(1)
+        changed = {
+            "revision": F.lit(revision),
+            "attempt_id": F.lit(attempt),
+            "committed_at": F.lit(datetime.now(UTC)),
+        }
+        self._append(conform(again.withColumns(changed), RUNS), as_of, run_id, revision, attempt)
+        self.create_views()
+        return revision
+
+    def _append(self, frame: DataFrame, as_of: date, run_id: str, revision: int, attempt_id: str) -> None:
         transaction = {
-            "txnAppId": f"spark_seg:{record.pipeline}:{record.as_of.isoformat()}",
-            "txnVersion": str(record.revision),
+            "txnAppId": f"spark_seg:{self.pipeline}:{as_of.isoformat()}",
+            "txnVersion": str(revision),
             "mergeSchema": "true",
         }
-        for _ in range(_ATTEMPTS):
+        for attempt in range(ATTEMPTS):
             try:
                 self.store.append(frame, RUNS, transaction)
             except SPARK_FAILURES as error:
@@ -138,15 +175,22 @@ class Ledger:
                 # all and only created the table. The ledger tells which.
                 if not is_conflict(error):
                     raise
+                wait(attempt)
             # Delta skips a transaction version it knows without a word: the row is proof, the write is not.
-            runs = self.runs()
-            if any(run.run_id == record.run_id for run in runs):
+            runs = [run for run in self.runs() if run.as_of == as_of]
+            ours = [run for run in runs if run.run_id == run_id and run.revision == revision]
+            if ours and ours[0].attempt_id == attempt_id:
                 return
-            if any(run.as_of == record.as_of and run.revision >= record.revision for run in runs):
+            if ours:
+                raise PublishConflict(
+                    f"runs: another attempt of run {run_id} was faster, and its results stand. "
+                    "Nothing is left to do"
+                )
+            if any(run.revision >= revision for run in runs):
                 break
         raise PublishConflict(
-            f"runs: another run published {record.pipeline} for {record.as_of} first (revision "
-            f"{record.revision}). Nothing of this run is visible; run the same command again"
+            f"runs: another run published {self.pipeline} for {as_of} first (revision {revision}). "
+            "Nothing of this run is visible; run the same command again"
         )
 
     def create_views(self) -> None:

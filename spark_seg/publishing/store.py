@@ -6,9 +6,11 @@ stands in `runs`; readers therefore go through `current` (or the views named `cu
 
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 
 from pyspark.errors import AnalysisException
 from pyspark.sql import Column, DataFrame, DataFrameWriter, SparkSession
@@ -17,7 +19,7 @@ from pyspark.sql.types import StructType
 
 from spark_seg.config import PublishingSettings, TableRef
 from spark_seg.errors import InputError, PublishConflict, SegmentationError
-from spark_seg.sources import resolved, table_version
+from spark_seg.sources import resolved, table_version, target
 from spark_seg.tables import PUBLISHED, SPARK_FAILURES, Spec, conform
 
 #: Spark's words for "there is no such table". A broken log or a missing version is not among them.
@@ -25,6 +27,10 @@ _ABSENT = ("PATH_NOT_FOUND", "TABLE_OR_VIEW_NOT_FOUND", "DELTA_TABLE_NOT_FOUND",
            "DELTA_PATH_DOES_NOT_EXIST")  # fmt: skip
 #: Delta's words for "another writer was faster".
 _CONFLICTS = ("DELTA_CONCURRENT", "DELTA_PROTOCOL_CHANGED", "DELTA_METADATA_CHANGED")
+#: Those of them that say nothing about our rows: the table was made or altered meanwhile.
+_PASSING = ("DELTA_PROTOCOL_CHANGED", "DELTA_METADATA_CHANGED")
+#: Times something is offered when another writer came in between.
+ATTEMPTS = 5
 
 #: Columns with min/max statistics in the Delta log: never one that identifies a person.
 _STATISTICS = {
@@ -47,6 +53,11 @@ class AttemptConflict(PublishConflict):
 def is_conflict(error: Exception) -> bool:
     """Did a write fail because another one came first?"""
     return any(word in str(error) for word in _CONFLICTS)
+
+
+def wait(attempt: int) -> None:
+    """Before another try: longer each time, and never as long as whoever waits beside us."""
+    time.sleep(random.uniform(0.5, 1.0) * 0.2 * 2**attempt)  # noqa: S311 - nothing secret
 
 
 @dataclass(frozen=True)
@@ -104,21 +115,26 @@ class Store:
         key must be unique when they are read back. Raises `SegmentationError` otherwise, and
         `AttemptConflict` when another attempt of the same run writes at the same time.
         """
-        existing = self.read(spec.name)
-        if existing is not None:
-            self._check_types(spec, existing)
-            staged = existing.where(_of_run(as_of, run_id))
-            if not staged.isEmpty() and frame.isEmpty():
-                raise _unsound(spec, run_id, 0, 0)
-        try:
-            self._replace(conform(frame, spec), spec, as_of, run_id, existing is None)
-        except SPARK_FAILURES as error:
-            if not is_conflict(error):
-                raise
-            raise AttemptConflict(
-                f"{spec.name}: another attempt is writing run {run_id} at the same time. "
-                "Let it finish, then run the same command again"
-            ) from error
+        for attempt in range(ATTEMPTS):
+            existing = self.read(spec.name)
+            if existing is not None:
+                self._check_types(spec, existing)
+                staged = existing.where(_of_run(as_of, run_id))
+                if not staged.isEmpty() and frame.isEmpty():
+                    raise _unsound(spec, run_id, 0, 0)
+            try:
+                self._replace(conform(frame, spec), spec, as_of, run_id, existing is None)
+                break
+            except SPARK_FAILURES as error:
+                if not is_conflict(error):
+                    raise
+                if any(word in str(error) for word in _PASSING) and attempt + 1 < ATTEMPTS:
+                    wait(attempt)
+                    continue
+                raise AttemptConflict(
+                    f"{spec.name}: another attempt is writing run {run_id} at the same time. "
+                    "Let it finish, then run the same command again"
+                ) from error
         version = table_version(self.spark, self.ref(spec.name))
         try:
             rows = self._audit(spec, as_of, run_id)
@@ -133,6 +149,17 @@ class Store:
         if staged is None or staged.where(_of_run(as_of, run_id)).isEmpty():
             return
         self._replace(staged.limit(0), PUBLISHED[table], as_of, run_id, new=False)
+
+    def last_touched(self, table: str) -> dict[str, datetime]:
+        """Run → when it last wrote to the table, as far as the history of the table goes back."""
+        history = self.spark.sql(f"DESCRIBE HISTORY {target(self.ref(table))}")
+        runs = history.select(F.get_json_object("userMetadata", "$.run_id").alias("run_id"), "timestamp")
+        rows = runs.dropna().groupBy("run_id").agg(F.unix_timestamp(F.max("timestamp")).alias("at")).collect()
+        return {row["run_id"]: datetime.fromtimestamp(row["at"], UTC) for row in rows}
+
+    def vacuum(self, table: str) -> None:
+        """Delete files that no version within Delta's retention needs."""
+        self.spark.sql(f"VACUUM {target(self.ref(table))}").collect()
 
     def append(self, rows: DataFrame, spec: Spec, options: Mapping[str, str]) -> None:
         """One commit: `rows` beside those that are there. Creates the table when there is none."""

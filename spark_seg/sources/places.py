@@ -28,7 +28,7 @@ def resolved(path: str) -> str:
 
 def table_version(spark: SparkSession, ref: TableRef) -> int:
     """Latest version of a Delta table. Raises Spark's error when there is none."""
-    row = spark.sql(f"DESCRIBE HISTORY {_target(ref)} LIMIT 1").first()
+    row = spark.sql(f"DESCRIBE HISTORY {target(ref)} LIMIT 1").first()
     return int(row["version"]) if row is not None else 0
 
 
@@ -37,7 +37,7 @@ def only_added_to(spark: SparkSession, ref: TableRef, since: int, until: int) ->
 
     False also when its history no longer tells.
     """
-    history = spark.sql(f"DESCRIBE HISTORY {_target(ref)}")
+    history = spark.sql(f"DESCRIBE HISTORY {target(ref)}")
     commits = (
         history.where((F.col("version") > since) & (F.col("version") <= until))
         .select("version", "operation", "isBlindAppend")
@@ -49,7 +49,8 @@ def only_added_to(spark: SparkSession, ref: TableRef, since: int, until: int) ->
     )
 
 
-def _target(ref: TableRef) -> str:
+def target(ref: TableRef) -> str:
+    """The table as Delta's statements name it."""
     # Parameter markers fail beside Delta's extension (Spark 4.1 and 4.2), and the grammar takes no
     # expression here. Both texts are held to identifiers, or to paths without quotes, by the config.
     return ref.table if ref.table is not None else f"'{resolved(ref.path or '')}'"

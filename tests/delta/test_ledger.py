@@ -52,6 +52,7 @@ def record(
         config_digest="d",
         config="{}",
         seed=1,
+        attempt_id="one",
         inputs=(("orders", "shop.orders", "3", 10), ("events", "shop.events", "1", None)),
         receipts=tuple(Receipt(table, 4, 2) for table in tables or ("assignments",)),
         rejects=(("orders", "amount is zero", 2),),
@@ -87,6 +88,9 @@ def test_a_committed_run_comes_back_as_it_went_in(ledger: Ledger) -> None:
             model_run_id="a",
             segments=(Segment(0, 7, "champions", None), Segment(1, 2, "lapsed", 0.5)),
             metrics={"silhouette": 0.5},
+            inputs=(("orders", "shop.orders", "3"), ("events", "shop.events", "1")),
+            attempt_id="one",
+            committed_at=ledger.runs()[0].committed_at,
         )
     ]
     row = DeltaTable(path(ledger)).to_pandas().iloc[0]
@@ -153,7 +157,7 @@ def test_of_writers_at_the_same_moment_one_gets_the_revision(ledger: Ledger) -> 
     assert [r.revision for r in ledger.runs()] == [0, 1, 2]
 
 
-def test_writers_who_do_not_concern_each_other_all_get_in_even_into_a_table_that_is_not_there_yet(
+def test_case_12_writers_who_do_not_concern_each_other_all_get_in_even_into_a_new_table(
     ledger: Ledger,
 ) -> None:
     days = [DAY + timedelta(days=i) for i in range(3)]

@@ -20,8 +20,8 @@ from vectors import customers_at
 from spark_seg.config import Settings
 from spark_seg.errors import InputError
 from spark_seg.kernels import Gaussians
-from spark_seg.pipeline.label import load_model
 from spark_seg.preparation import VECTOR, canonical_layout
+from spark_seg.publishing import load_model
 from spark_seg.selection import BASELINE, Blocks, Candidate, Sweep, choose, pack, sweep
 from spark_seg.selection.sweep import _with_elbows
 
@@ -323,7 +323,7 @@ def test_the_weights_of_a_coreset_stand_for_all_customers(spark: SparkSession) -
 
 def test_a_saved_model_that_is_gone_gets_a_sentence(spark: SparkSession, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=f"model: must be readable at {tmp_path}/gone; got .*train_segments"):
-        load_model(f"{tmp_path}/gone")
+        load_model(spark, f"{tmp_path}/gone", None)
 
 
 # ---------------------------------------------------------------- what else is said of candidates
