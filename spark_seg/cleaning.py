@@ -30,6 +30,7 @@ from spark_seg.tables import (
 )
 
 AFTER_AS_OF = "after_as_of"
+ERASED = "erased"
 DUPLICATE = "duplicate"
 CONFLICT = "conflicting_duplicate"
 
@@ -41,9 +42,15 @@ class Rules:
     settings: CleaningSettings
     as_of: date
     kinds: frozenset[str] = frozenset()
+    #: `customer_id` of persons who were erased: their rows are counted, and kept nowhere.
+    erased: DataFrame | None = None
 
 
 Predicate = Callable[[Rules], Column]
+
+
+def _erased(r: Rules) -> Column:
+    return F.col("erased").isNotNull() if r.erased is not None else F.lit(False)
 
 
 def _given(role: str) -> Column:
@@ -120,6 +127,7 @@ def _kind_unknown(r: Rules) -> Column:
 
 
 ORDER_RULES: dict[str, Predicate] = {
+    ERASED: _erased,
     "null_customer_id": _null_key("customer_id"),
     "null_order_id": _null_key("order_id"),
     "null_ordered_at": _is_null("ordered_at"),
@@ -137,6 +145,7 @@ ORDER_RULES: dict[str, Predicate] = {
 }
 
 EVENT_RULES: dict[str, Predicate] = {
+    ERASED: _erased,
     "null_customer_id": _null_key("customer_id"),
     "null_occurred_at": _is_null("occurred_at"),
     "unparseable_occurred_at": _unparseable("occurred_at"),
@@ -146,7 +155,7 @@ EVENT_RULES: dict[str, Predicate] = {
     "kind_unknown": _kind_unknown,
 }
 
-CUSTOMER_RULES: dict[str, Predicate] = {"null_customer_id": _null_key("customer_id")}
+CUSTOMER_RULES: dict[str, Predicate] = {ERASED: _erased, "null_customer_id": _null_key("customer_id")}
 
 
 @dataclass(frozen=True)
@@ -204,10 +213,9 @@ class Cleaned:
         None when there are none. Duplicates cost a shuffle, so they are looked for only when counted.
         """
         frames = []
-        wanted = F.col("reason").isNotNull()
-        if not keep_after_as_of:
-            wanted &= F.col("reason") != AFTER_AS_OF
-        if set(counts.reasons) & (set(self.rules) - (set() if keep_after_as_of else {AFTER_AS_OF})):
+        only_counted = {ERASED} if keep_after_as_of else {ERASED, AFTER_AS_OF}
+        wanted = F.col("reason").isNotNull() & ~F.col("reason").isin(*only_counted)
+        if set(counts.reasons) & (set(self.rules) - only_counted):
             frames.append(self.flagged.where(wanted))
         if {DUPLICATE, CONFLICT} & set(counts.reasons):
             frames.append(self.ranked.where(F.col("reason").isNotNull()))
@@ -282,7 +290,7 @@ def check_counts(
     """
     problems = []
     for c in counts:
-        settled = c.reasons.get(AFTER_AS_OF, 0) + (known or {}).get(c.source, 0)
+        settled = c.reasons.get(AFTER_AS_OF, 0) + c.reasons.get(ERASED, 0) + (known or {}).get(c.source, 0)
         judged, bad = c.rows - settled, c.rejected - settled
         reasons = ", ".join(f"{n:,} {name}" for name, n in sorted(c.reasons.items(), key=lambda x: -x[1]))
         if known is not None and judged == 0:
@@ -319,6 +327,9 @@ def reject_rows(frames: list[DataFrame], as_of: date, run_id: str) -> DataFrame 
 def _clean(
     source: str, frame: DataFrame, spec: Spec, table: dict[str, Predicate], rules: Rules, time: str | None
 ) -> Cleaned:
+    if rules.erased is not None:
+        marks = rules.erased.select("customer_id", F.lit(True).alias("erased"))
+        frame = frame.join(marks, on="customer_id", how="left")
     reason = F.coalesce(*(F.when(predicate(rules), name) for name, predicate in table.items()))
     flagged = frame.withColumn("reason", reason)
     figures = [F.count(F.lit(1)).alias("rows"), *_count_reasons(table)]

@@ -22,6 +22,8 @@ from spark_seg.config.template import template
 from spark_seg.errors import ConfigError, NoAcceptableCandidate, SegmentationError
 from spark_seg.periods import parse_as_of
 
+#: Characters from which on an id is looked for in files.
+_TELLING = 8
 #: Width of tables in a log file, where no terminal gives one.
 _LOG_WIDTH = 140
 
@@ -170,6 +172,51 @@ def rollback(
     day, settings = _checked(as_of, config, set_ or [])
     revision = Ledger(_store(config, set_), settings.pipeline).roll_back(day, to)
     console.print(f"run {to} counts for {day} again, as revision {revision}")
+
+
+@app.command()
+def erase(
+    config: ConfigOption,
+    ids: Annotated[Path, typer.Option("--ids", help="File with one id of a customer a line; - is stdin.")],
+    set_: SetOption = None,
+    at_once: Annotated[
+        bool,
+        typer.Option("--at-once", help="Delete files of former versions now; nobody else may be at work."),
+    ] = False,
+) -> None:
+    """Forget customers: leave them out of every run from now on, delete their rows, and look for the rest."""
+    settings = load_settings(config, set_ or [])
+    from spark_seg.kernels import pseudonyms
+    from spark_seg.pipeline import check_key
+    from spark_seg.publishing import erase as forget
+
+    variable = check_key(settings)
+    if variable is None:
+        raise ConfigError(
+            "erase: needs privacy.key, because the list of those who were erased must not name them"
+        )
+    try:
+        text = sys.stdin.read() if str(ids) == "-" else ids.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"--ids: must be a readable file; got {error.strerror} for {ids}") from None
+    given = sorted({line.strip(" \t\r\n\u00a0") for line in text.splitlines()} - {""})
+    if not given:
+        raise ConfigError(f"--ids: must have one id a line; got none in {ids}")
+    customers = [name for name in pseudonyms(given, variable) if name is not None]
+    # Shorter ones stand in every file by chance; published tables hold pseudonyms only.
+    needles = [one for one in given if len(one) >= _TELLING]
+    receipt = forget(_store(config, set_), customers, settings.privacy.key_id or "", needles, at_once)
+    console.print(
+        f"request {receipt.request_id}: {receipt.customers:,} customers, {receipt.rows:,} rows deleted"
+    )
+    for left in receipt.residues:
+        console.print(f"left       {left.place}: {left.hits:,}", markup=False, soft_wrap=True)
+    if receipt.deadline is not None:
+        console.print(
+            f"pending: files of former versions may go on {receipt.deadline:%Y-%m-%d}; erase again then"
+        )
+        sys.exit(5)
+    console.print("clean: nothing is left in tables, logs and models")
 
 
 @runs_app.command("list")

@@ -410,8 +410,49 @@ RUNS = Spec(
     key=("run_id",),
 )
 
+ERASURES = Spec(
+    "erasures",
+    (
+        Field("request_id", _STRING, "the request"),
+        Field("customer_id", _STRING, "who is left out of every run from then on, by pseudonym"),
+        Field("key_id", _STRING, "key of the pseudonym (privacy.key_id)"),
+        Field("requested_at", TimestampType(), "when it was asked for"),
+    ),
+    key=("request_id", "customer_id"),
+)
+
+ERASURE_RECEIPTS = Spec(
+    "erasure_receipts",
+    (
+        Field("request_id", _STRING, "the request"),
+        Field("checked_at", TimestampType(), "when it was looked for what is left"),
+        Field("status", _STRING, "clean, or pending while files of former versions hold something"),
+        Field("customers", _LONG, "customers of the request"),
+        Field("rows", _LONG, "rows that were deleted"),
+        Field("deadline", TimestampType(), "pending: when those files may be deleted"),
+        Field(
+            "residues",
+            ArrayType(struct_of(place=_STRING, hits=_LONG)),
+            "where something was found, in how many files or decoded rows",
+        ),
+    ),
+    key=("request_id",),
+)
+
 #: Every published table by name.
 PUBLISHED = {
     spec.name: spec
-    for spec in (ACTIVITY, FEATURES, HOLDOUT, ASSIGNMENTS, CANDIDATES, PROFILES, SPLITS, REJECTS, RUNS)
+    for spec in (
+        ACTIVITY,
+        FEATURES,
+        HOLDOUT,
+        ASSIGNMENTS,
+        CANDIDATES,
+        PROFILES,
+        SPLITS,
+        REJECTS,
+        RUNS,
+        ERASURES,
+        ERASURE_RECEIPTS,
+    )
 }

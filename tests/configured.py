@@ -7,6 +7,9 @@ from pathlib import Path
 
 from spark_seg.config import Settings, load_settings
 
+#: Environment variable with the key of pseudonyms, for this process and every worker below it.
+KEY = "SPARK_SEG_TEST_KEY"
+
 #: Options of the JVM for a quicker start, with the classes that scripts/setup keeps.
 KEPT_CLASSES = f"-XX:SharedArchiveFile={Path(sys.prefix, 'spark.jsa')} -Xlog:cds*=off"
 
@@ -22,6 +25,7 @@ sources:
     path: {root}/orders
     columns: {{customer_id: customer_id, order_id: order_id, line_id: line_id,
               ordered_at: ordered_at, amount: amount, category: category}}
+privacy: {{raw_ids: true}}
 publishing: {{root: {root}/published}}
 """,
         encoding="utf-8",

@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from configured import KEPT_CLASSES
+from configured import KEPT_CLASSES, KEY
 from pyspark.sql import SparkSession
 
 from spark_seg.config import SessionSettings
 from spark_seg.session import start_session
 
+#: Before any JVM starts, which hands it on to the workers.
+os.environ[KEY] = "a key for tests, and for nothing else"
 REPOSITORY = Path(__file__).parents[1]
 
 SPARK_CONF: dict[str, str | int | float | bool] = {
@@ -23,6 +25,7 @@ SPARK_CONF: dict[str, str | int | float | bool] = {
     "spark.sql.codegen.wholeStage": False,
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     "spark.databricks.delta.snapshotPartitions": 1,
+    "spark.sql.sources.parallelPartitionDiscovery.parallelism": 2,
     "spark.ui.enabled": False,
     "spark.ui.showConsoleProgress": False,
     "spark.driver.host": "127.0.0.1",

@@ -53,6 +53,7 @@ def settings(folder: Path, way: str) -> Settings:
             "events": [{"path": f"{folder}/events", "columns": {c: c for c in events}}],
         },
         "features": {"engagement": SETTINGS.engagement.model_dump()},
+        "privacy": {"raw_ids": True},
         "publishing": {"root": f"{folder}/{way}", "keep_activity": way == "kept"},
     }
     file = folder / f"{way}.yaml"

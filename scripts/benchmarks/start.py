@@ -63,5 +63,6 @@ def settings(folder: Path) -> dict[str, object]:
         "pipeline": "small_shop",
         "sources": {"orders": {"path": str(folder / "orders"), "columns": columns}},
         "selection": {"k_max": K_MAX, "rules": {"max_segment_share": 0.9, "min_stability": 0.0}},
+        "privacy": {"raw_ids": True},
         "publishing": {"root": str(folder / "published")},
     }

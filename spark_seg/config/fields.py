@@ -63,7 +63,17 @@ def _no_boolean(value: Any) -> Any:
     return value
 
 
+def _key_reference(value: str) -> str:
+    kind, _, name = value.partition(":")
+    if kind != "env" or not IDENTIFIER.match(name):
+        raise ValueError(
+            "must be a reference env:NAME to an environment variable that holds the key, never the key itself"
+        )
+    return value
+
+
 Expression = Annotated[str, AfterValidator(_expression)]
+KeyReference = Annotated[str, AfterValidator(_key_reference)]
 Identifier = Annotated[str, AfterValidator(identifier)]
 PathText = Annotated[str, AfterValidator(_path)]
 TableName = Annotated[str, AfterValidator(_table_name)]

@@ -10,7 +10,17 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from spark_seg.config.fields import NUMERIC, Days, Identifier, Model, PathText, SchemaName, Share, TimeZone
+from spark_seg.config.fields import (
+    NUMERIC,
+    Days,
+    Identifier,
+    KeyReference,
+    Model,
+    PathText,
+    SchemaName,
+    Share,
+    TimeZone,
+)
 from spark_seg.config.mapping import SourcesSettings
 from spark_seg.errors import suggestion
 
@@ -354,6 +364,35 @@ class SegmentSettings(Model):
         return self
 
 
+class PrivacySettings(Model):
+    """How customers are named in everything that is published."""
+
+    key: KeyReference | None = Field(
+        None,
+        description="reference env:NAME to the key under which ids become pseudonyms (HMAC-SHA256); the "
+        "variable is set for the driver and every worker",
+    )
+    key_id: Identifier | None = Field(
+        None, description="name of the key, to tell which one made the pseudonyms; goes into the ledger"
+    )
+    raw_ids: bool = Field(False, description="instead of key: publish the ids as the sources have them")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if (self.key is None) != self.raw_ids:
+            raise ValueError(
+                "must have exactly one of `key` (env:NAME, for pseudonyms) and `raw_ids: true` (as they are)"
+            )
+        if (self.key is None) != (self.key_id is None):
+            raise ValueError("key and key_id must be given together")
+        return self
+
+    @property
+    def variable(self) -> str | None:
+        """Environment variable that holds the key."""
+        return None if self.key is None else self.key.partition(":")[2]
+
+
 class PublishingSettings(Model):
     """Where results go."""
 
@@ -398,6 +437,7 @@ class Settings(Model):
     clustering: ClusteringSettings = Field(default_factory=ClusteringSettings)
     selection: SelectionSettings = Field(default_factory=SelectionSettings)
     segments: SegmentSettings
+    privacy: PrivacySettings
     publishing: PublishingSettings
 
     @model_validator(mode="after")

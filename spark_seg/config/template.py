@@ -18,6 +18,7 @@ from spark_seg.config.mapping import (
 )
 from spark_seg.config.model import (
     PreparedFeature,
+    PrivacySettings,
     PublishingSettings,
     Settings,
 )
@@ -54,6 +55,10 @@ sources:
     path: /lake/crm/customers.csv
     format: csv
     columns: {customer_id: id, country: country}""",
+    "privacy": """\
+privacy:
+  key: env:SPARK_SEG_KEY
+  key_id: first""",
     "publishing": """\
 publishing:
   root: /lake/segments""",
@@ -82,7 +87,12 @@ def _section(name: str, info: FieldInfo, depth: int) -> str:
 def _about(info: FieldInfo, name: str) -> str:
     if info.description:
         return info.description
-    return {"sources": "where rows come from", "publishing": "where results go"}.get(name, "")
+    about = {
+        "sources": "where rows come from",
+        "privacy": "how customers are named in everything that is published",
+        "publishing": "where results go",
+    }
+    return about.get(name, "")
 
 
 def _model_of(info: FieldInfo) -> type[BaseModel] | None:
@@ -120,11 +130,12 @@ def _fields_comment(name: str, pad: str = "") -> str:
     parts: dict[str, tuple[type[BaseModel], ...]] = {
         "sources": (OrdersSource, EventsSource, CustomersSource, Lookup, ColumnMapping),
         "features": (PreparedFeature,),
+        "privacy": (PrivacySettings,),
         "publishing": (PublishingSettings,),
     }
     lines = []
     for model in parts.get(name, ()):
-        if model not in (PreparedFeature, PublishingSettings):
+        if model not in (PreparedFeature, PrivacySettings, PublishingSettings):
             about = " ".join((model.__doc__ or "").split())
             lines.append(f"{pad}# {model.__name__}: {about}\n")
         if model not in (EventsSource, CustomersSource):

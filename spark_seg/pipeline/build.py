@@ -11,6 +11,7 @@ from spark_seg.periods import Period
 from spark_seg.pipeline.clean import clean
 from spark_seg.pipeline.draft import Draft, stage
 from spark_seg.pipeline.plan import Plan
+from spark_seg.publishing import suppressed
 from spark_seg.sources import canonical_orders
 from spark_seg.tables import HOLDOUT
 
@@ -43,7 +44,10 @@ def _hold_out(plan: Plan, draft: Draft, days: int) -> None:
         lines = canonical_orders(sources, settings.time_zone)
         # Half a period would say that customers left who have not had the time to come.
         reached = not lines.where(F.to_date("ordered_at") >= F.lit(period.last_day)).isEmpty()
-        kept = clean_orders(lines, Rules(settings.cleaning, period.end)).kept
+        kept = clean_orders(
+            lines,
+            Rules(settings.cleaning, period.end, erased=suppressed(plan.store, settings.privacy.key_id)),
+        ).kept
         later = draft.keep(holdout_orders(kept, period)) if reached else None
         if later is None or later.isEmpty():
             said.append(f"no orders until {period.last_day}: nothing to hold segments against")

@@ -19,6 +19,7 @@ from spark_seg.cleaning import (
 from spark_seg.pipeline.draft import Draft, stage
 from spark_seg.pipeline.increment import MOST_PARTS, Increment, activity_form, find_increment
 from spark_seg.pipeline.plan import Plan
+from spark_seg.publishing import suppressed
 from spark_seg.sources import canonical_customers, canonical_events, canonical_orders
 from spark_seg.tables import REJECTS, activity_spec, conform, kept_activity_spec
 
@@ -50,7 +51,8 @@ def _cleaned(plan: Plan, draft: Draft, increment: Increment | None) -> tuple[Dat
     """The activity of the days to compute, and attributes; stages the rejects among the rows read."""
     settings, sources = plan.settings, plan.sources
     assert sources is not None  # noqa: S101 - the caller looked
-    rules = Rules(settings.cleaning, plan.as_of, frozenset(settings.features.engagement.kinds))
+    kinds = frozenset(settings.features.engagement.kinds)
+    rules = Rules(settings.cleaning, plan.as_of, kinds, suppressed(plan.store, settings.privacy.key_id))
     since, known = (increment.since, increment.known) if increment else (None, None)
     with draft.room("clean") as said:
         orders = clean_orders(canonical_orders(sources, settings.time_zone, since), rules)

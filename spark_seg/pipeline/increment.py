@@ -37,7 +37,7 @@ def activity_form(settings: Settings) -> str:
     """Digest of what defines the rows of a day in the activity, but for its source rows."""
     engagement = settings.features.engagement
     kinds = {"kinds": list(engagement.kinds), "subjects": engagement.subject_kinds}
-    sections = settings.model_dump(mode="json", include={"time_zone", "cleaning"})
+    sections = settings.model_dump(mode="json", include={"time_zone", "cleaning", "privacy"})
     # Customers' attributes are no part of it.
     sections["sources"] = settings.sources.model_dump(mode="json", exclude={"customers"})
     return digest(spark_seg.__version__, json.dumps(sections | kinds, sort_keys=True))

@@ -13,6 +13,7 @@ import spark_seg
 from spark_seg.config import Settings
 from spark_seg.errors import ConfigError, InputError, PublishConflict, suggestion
 from spark_seg.features import unknown_features
+from spark_seg.kernels import key_in
 from spark_seg.publishing import TOLD_BY, CommittedRun, Ledger, Store, current_run
 from spark_seg.sources import OpenedSources, open_sources
 
@@ -20,7 +21,7 @@ from spark_seg.sources import OpenedSources, open_sources
 JOBS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "build_features": (
         ("activity", "features", "rejects", "holdout"),
-        ("time_zone", "sources", "cleaning", "features"),
+        ("time_zone", "sources", "cleaning", "features", "privacy"),
     ),
     "train_segments": (
         ("assignments", "profiles", "candidates", "splits"),
@@ -29,7 +30,7 @@ JOBS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "assign_segments": (("assignments", "profiles"), ("features", "segments")),
     "run_all": (
         ("activity", "features", "rejects", "holdout", "assignments", "profiles", "candidates", "splits"),
-        ("seed", "time_zone", "sources", "cleaning", "features",
+        ("seed", "time_zone", "sources", "cleaning", "features", "privacy",
          "preparation", "clustering", "selection", "segments"),
     ),
 }  # fmt: skip
@@ -76,6 +77,19 @@ def check_settings(settings: Settings) -> None:
         raise ConfigError(problems)
 
 
+def check_key(settings: Settings) -> str | None:
+    """The environment variable that holds the key of pseudonyms. Raises `ConfigError` when it does not."""
+    variable = settings.privacy.variable
+    if variable is not None:
+        try:
+            key_in(variable)
+        except KeyError as error:
+            raise ConfigError(
+                f"privacy.key: {error.args[0]}, and on every worker. Set it from your secret store"
+            ) from None
+    return variable
+
+
 def make_plan(
     spark: SparkSession,
     settings: Settings,
@@ -103,6 +117,7 @@ def make_plan(
     sources = features_run = model_run = None
     inputs: list[tuple[str, str, str]] = []
     if job in ("build_features", "run_all"):
+        check_key(settings)
         sources = open_sources(spark, settings)
         inputs += sources.versions
     else:

@@ -9,12 +9,12 @@ from typing import Any
 
 import spark_seg
 from spark_seg.config import Settings, config_digest
-from spark_seg.errors import SegmentationError
+from spark_seg.errors import PublishConflict, SegmentationError
 from spark_seg.pipeline.build import build
 from spark_seg.pipeline.draft import Draft
 from spark_seg.pipeline.plan import Plan
 from spark_seg.pipeline.segmentation import Progress, assign, train
-from spark_seg.publishing import AttemptConflict, Receipt, RunRecord, is_conflict, points
+from spark_seg.publishing import AttemptConflict, Receipt, RunRecord, is_conflict, points, suppressions
 from spark_seg.tables import SPARK_FAILURES
 
 log = logging.getLogger("spark_seg")
@@ -43,8 +43,14 @@ def run_plan(plan: Plan, progress: Progress = lambda done, total: None) -> Outco
         return _already(plan)
     draft = Draft()
     points.reached("start")
+    forgotten = suppressions(plan.store)
     try:
         _stage_all(plan, draft, progress)
+        if suppressions(plan.store) != forgotten:
+            raise PublishConflict(
+                "erasures: nobody may be erased while a run is at work, which may have read them before; got "
+                "a request in between. Nothing was committed; run the same command again"
+            )
         points.reached("after_audit")
         with draft.room("commit") as said:
             plan.ledger.commit(_record(plan, draft))

@@ -1,5 +1,6 @@
 """Frames → Delta, so that twice equals once and half a run is never visible."""
 
+from spark_seg.publishing.erasure import ErasureReceipt, erase, suppressed, suppressions
 from spark_seg.publishing.ledger import TOLD_BY, CommittedRun, Ledger, RunRecord, current_run, read_current
 from spark_seg.publishing.models import load_model, save_model
 from spark_seg.publishing.store import AttemptConflict, Receipt, Store, is_conflict
@@ -9,6 +10,7 @@ __all__ = [
     "TOLD_BY",
     "AttemptConflict",
     "CommittedRun",
+    "ErasureReceipt",
     "Ledger",
     "Leftover",
     "Receipt",
@@ -17,8 +19,11 @@ __all__ = [
     "collect_garbage",
     "create_tables",
     "current_run",
+    "erase",
     "is_conflict",
     "load_model",
     "read_current",
     "save_model",
+    "suppressed",
+    "suppressions",
 ]

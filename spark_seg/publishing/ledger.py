@@ -202,7 +202,7 @@ class Ledger:
         if database is None:
             return
         for spec in PUBLISHED.values():
-            if spec in (RUNS, ACTIVITY) or self.store.read(spec.name) is None:
+            if spec is ACTIVITY or not spec.partition_by or self.store.read(spec.name) is None:
                 continue
             told_by = TOLD_BY.get(spec.name, spec.name)
             # The database is held to plain identifiers by the configuration; the rest is constant.

@@ -29,11 +29,14 @@ _ABSENT = ("PATH_NOT_FOUND", "TABLE_OR_VIEW_NOT_FOUND", "DELTA_TABLE_NOT_FOUND",
 _CONFLICTS = ("DELTA_CONCURRENT", "DELTA_PROTOCOL_CHANGED", "DELTA_METADATA_CHANGED")
 #: Those of them that say nothing about our rows: the table was made or altered meanwhile.
 _PASSING = ("DELTA_PROTOCOL_CHANGED", "DELTA_METADATA_CHANGED")
+_RETENTION_CHECK = "spark.databricks.delta.retentionDurationCheck.enabled"
 #: Times something is offered when another writer came in between.
 ATTEMPTS = 5
 
 #: Columns with min/max statistics in the Delta log: never one that identifies a person.
 _STATISTICS = {
+    "erasures": "requested_at",
+    "erasure_receipts": "status",
     "activity": "day",
     "features": "lifecycle_stage",
     "holdout": "orders",
@@ -93,6 +96,12 @@ class Store:
                 return None
             raise
         return latest if version is None else self._load(table, version)
+
+    def read_pinned(self, table: str) -> DataFrame | None:
+        """The same, as it is now, whatever is written later."""
+        if self.read(table) is None:
+            return None
+        return self._load(table, table_version(self.spark, self.ref(table)))
 
     def _load(self, table: str, version: int | None = None) -> DataFrame:
         ref = self.ref(table)
@@ -157,9 +166,51 @@ class Store:
         rows = runs.dropna().groupBy("run_id").agg(F.unix_timestamp(F.max("timestamp")).alias("at")).collect()
         return {row["run_id"]: datetime.fromtimestamp(row["at"], UTC) for row in rows}
 
-    def vacuum(self, table: str) -> None:
-        """Delete files that no version within Delta's retention needs."""
-        self.spark.sql(f"VACUUM {target(self.ref(table))}").collect()
+    def vacuum(self, table: str, at_once: bool = False) -> None:
+        """Delete files that no version within Delta's retention needs; `at_once`: no version but the last."""
+        statement = f"VACUUM {target(self.ref(table))}"
+        if not at_once:
+            self.spark.sql(statement).collect()
+            return
+        before = self.spark.conf.get(_RETENTION_CHECK, "true")
+        self.spark.conf.set(_RETENTION_CHECK, "false")
+        try:
+            self.spark.sql(f"{statement} RETAIN 0 HOURS").collect()
+        finally:
+            self.spark.conf.set(_RETENTION_CHECK, before or "true")
+
+    def location(self, table: str) -> str:
+        """The folder of a published table."""
+        ref = self.ref(table)
+        if ref.path is not None:
+            return resolved(ref.path)
+        row = self.spark.sql(f"DESCRIBE DETAIL {target(ref)}").first()
+        return str(row["location"]) if row is not None else ""
+
+    def remove(self, spec: Spec, person: Column, persons: DataFrame) -> int:
+        """Write each run's rows again without those whose `person` is among `persons` (column `_person`).
+
+        Returns the rows that went. Raises `PublishConflict` when runs keep writing in between.
+        """
+        for attempt in range(ATTEMPTS):
+            frame = self._load(spec.name, table_version(self.spark, self.ref(spec.name)))
+            marked = frame.withColumn("_person", person)
+            of_them = marked.join(persons, on="_person", how="left_semi")
+            runs = of_them.groupBy("as_of", "run_id").count().collect()
+            try:
+                for run in runs:
+                    rest = marked.where(_of_run(run["as_of"], run["run_id"]))
+                    rest = rest.join(persons, on="_person", how="left_anti").select(*frame.columns)
+                    self._replace(rest, spec, run["as_of"], run["run_id"], new=False)
+                return sum(int(run["count"]) for run in runs)
+            except SPARK_FAILURES as error:
+                if not is_conflict(error):
+                    raise
+                wait(attempt)
+        raise PublishConflict(
+            f"{spec.name}: rows must be deleted from runs that others do not write to; got a writer each of "
+            f"{ATTEMPTS} times. Run the same command again"
+        )
 
     def append(self, rows: DataFrame, spec: Spec, options: Mapping[str, str]) -> None:
         """One commit: `rows` beside those that are there. Creates the table when there is none."""

@@ -52,7 +52,7 @@ def collect_garbage(store: Store, before: datetime) -> list[Leftover]:
         frame = store.read(name)
         if frame is None:
             continue
-        if name != RUNS.name:
+        if PUBLISHED[name].partition_by:
             found += _stale_rows(store, name, frame, committed, before)
         store.vacuum(name)
     return found + _stale_models(store, models, before)

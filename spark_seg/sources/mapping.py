@@ -16,6 +16,7 @@ from pyspark.sql.types import DataType, StringType, TimestampType
 
 from spark_seg.sources.columns import AMOUNTS, TIMES, pattern_letters, raw_value
 from spark_seg.sources.opening import OpenedSources, OpenedTable
+from spark_seg.sources.pseudonyms import pseudonym
 from spark_seg.tables import CUSTOMERS, EVENTS, ORDERS, Spec, trimmed
 
 _ISO_MINUTE = r"\d{4}-\d{1,2}-\d{1,2}[T ]\d{1,2}:\d{1,2}"
@@ -82,6 +83,13 @@ def canonical(table: OpenedTable, spec: Spec, time_zone: str, since: date | None
         F.lit(table.label).alias("source_table"),
         F.lit(table.version).alias("source_version"),
     )
+    if table.key is not None:
+        named = pseudonym(F.col("customer_id"), table.key)
+        # Once, before both places take it.
+        rows = rows.withColumn("customer_id", named)
+        rows = rows.withColumn(
+            "source_row", F.col("source_row").withField("customer_id", F.col("customer_id"))
+        )
     return rows.where(_not_before(F.to_date(time), since)) if since is not None and time else rows
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -34,6 +34,8 @@ class OpenedTable:
     frame: DataFrame
     unmapped: tuple[str, ...] = ()
     lookups: tuple[tuple[str, str], ...] = ()
+    #: Environment variable with the key under which ids become pseudonyms.
+    key: str | None = None
 
     @property
     def label(self) -> str:
@@ -77,7 +79,7 @@ def open_sources(spark: SparkSession, settings: Settings) -> OpenedSources:
         found: list[str] = []
         table = _open(spark, name, source, found)
         problems.extend(found)
-        return table
+        return replace(table, key=settings.privacy.variable) if table is not None else None
 
     orders = opened("orders", settings.sources.orders)
     events = [opened(f"events.{i}", source) for i, source in enumerate(settings.sources.events)]
@@ -98,7 +100,7 @@ def open_at(spark: SparkSession, table: OpenedTable, version: str) -> OpenedTabl
     opened = _open(spark, table.source, table.ref, problems, version)
     if opened is None:
         raise InputError(problems, title="sources")
-    return opened
+    return replace(opened, key=table.key)
 
 
 def _open(

@@ -300,6 +300,32 @@ def test_two_attempts_at_the_same_time_are_told_apart(store: Store) -> None:
     assert [c for _, run, c, _ in content(store) if run == ONE] == ["x", "z"]
 
 
+def test_case_15_a_table_that_is_altered_meanwhile_is_written_all_the_same(store: Store) -> None:
+    stage(store, "other", run_id=TWO)
+    receipts: list[object] = []
+
+    def slowly(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        time.sleep(3)
+        yield from batches
+
+    def attempt() -> None:
+        slow = rows(store, "x", "y").coalesce(1).mapInArrow(slowly, ASSIGNMENTS.schema)
+        receipts.append(store.stage(slow, ASSIGNMENTS, DAY, ONE))
+
+    thread = threading.Thread(target=attempt)
+    thread.start()
+    time.sleep(1.5)
+    table = DeltaTable(store.ref("assignments").path or "")
+    table.alter.set_table_properties({"delta.logRetentionDuration": "interval 20 days"})
+    table.optimize.compact()
+    thread.join()
+    assert len(receipts) == 1
+    assert [c for _, run, c, _ in content(store) if run == ONE] == ["x", "y"]
+    # The attempt that lost, and the one that came after the change of the table.
+    history = DeltaTable(store.ref("assignments").path or "").history()
+    assert [h["operation"] for h in reversed(history)].count("SET TBLPROPERTIES") == 1
+
+
 def test_a_conflict_of_attempts_is_a_publish_conflict_with_a_sentence(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

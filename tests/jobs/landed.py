@@ -88,6 +88,7 @@ def settings_of(folder: Path, **sections: Any) -> dict[str, Any]:
                 },
             }
         },
+        "privacy": {"raw_ids": True},
         "publishing": {"root": str(folder / "published")},
     } | sections
 

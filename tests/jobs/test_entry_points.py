@@ -49,6 +49,10 @@ LIGHT = (
     "preparation.features={recency_days: {log: true}, monetary: {log: true}}",
 )
 JOBS = sorted(path.stem for path in (REPOSITORY / "jobs").glob("*.py"))
+#: Options beside --config and --set.
+OPTIONS = {job: {"--as-of", "--dry-run", "--revise"} for job in JOBS} | {
+    "erase_customers": {"--ids", "--at-once"}
+}
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -158,12 +162,12 @@ def test_a_job_without_arguments_is_a_usage_error_and_help_names_its_options(
     job: str, tmp_path: Path
 ) -> None:
     script = str(REPOSITORY / "jobs" / f"{job}.py")
-    wrong = ended([sys.executable, script, "--as-of", "2025-01-01"], cwd=tmp_path)
+    wrong = ended([sys.executable, script, "--set", "seed=1"], cwd=tmp_path)
     assert wrong.returncode == 2
     assert "--config" in wrong.stderr
     right = ended([sys.executable, script, "--help"], cwd=tmp_path, NO_COLOR="1", TERM="dumb")
     assert right.returncode == 0
-    options = {"--config", "--as-of", "--set", "--dry-run", "--revise"}
+    options = {"--config", "--set"} | OPTIONS[job]
     assert options <= set(re.findall(r"--[a-z-]+", right.stdout))
     assert ("--model-run" in right.stdout) == (job == "assign_segments")
 

@@ -43,7 +43,13 @@ EVENT_ROLES = ("customer_id", "event_id", "occurred_at", "kind", "subject")
 def settings(folder: Path, sources: Mapping[str, Any], **sections: Any) -> Settings:
     """A checked configuration with these sources."""
     file = folder / "settings.yaml"
-    tree = {"pipeline": "shop", "sources": sources, "publishing": {"root": str(folder / "out")}, **sections}
+    tree = {
+        "pipeline": "shop",
+        "sources": sources,
+        "privacy": {"raw_ids": True},
+        "publishing": {"root": str(folder / "out")},
+        **sections,
+    }
     file.write_text(yaml.safe_dump(tree, sort_keys=False), encoding="utf-8")
     return load_settings([file])
 

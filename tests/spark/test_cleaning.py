@@ -38,6 +38,8 @@ from spark_seg.tables import REJECTS
 Row = dict[str, str | None]
 
 AS_OF = date(2024, 3, 1)
+#: A customer who was erased.
+GONE = "gone"
 #: Everything that can be strict is strict, so that every rule can be broken.
 STRICT = CleaningSettings.model_validate(
     {
@@ -71,6 +73,7 @@ GOOD_EVENT: Row = {
 
 #: Rule → what a row must say to break it, and it alone among the rules before it.
 BROKEN_ORDERS: dict[str, list[Row]] = {
+    "erased": [{"customer_id": GONE}],
     "null_customer_id": [{"customer_id": None}, {"customer_id": ""}, {"customer_id": " \u00a0"}],
     "null_order_id": [{"order_id": None}, {"order_id": "\t"}],
     "null_ordered_at": [{"ordered_at": None}, {"ordered_at": "  "}, {"ordered_at": "\u00a0"}],
@@ -92,6 +95,7 @@ BROKEN_ORDERS: dict[str, list[Row]] = {
     "amount_zero": [{"amount": "0"}, {"amount": "-0.00"}, {"amount": "0.00004"}],
 }
 BROKEN_EVENTS: dict[str, list[Row]] = {
+    "erased": [{"customer_id": GONE}],
     "null_customer_id": [{"customer_id": None}, {"customer_id": " "}],
     "null_occurred_at": [{"occurred_at": None}],
     "unparseable_occurred_at": [{"occurred_at": "yesterday"}],
@@ -100,7 +104,10 @@ BROKEN_EVENTS: dict[str, list[Row]] = {
     "null_kind": [{"kind": None}, {"kind": ""}],
     "kind_unknown": [{"kind": "Visit"}, {"kind": "call"}],
 }
-BROKEN_CUSTOMERS: dict[str, list[Row]] = {"null_customer_id": [{"customer_id": None}, {"customer_id": ""}]}
+BROKEN_CUSTOMERS: dict[str, list[Row]] = {
+    "erased": [{"customer_id": GONE}],
+    "null_customer_id": [{"customer_id": None}, {"customer_id": ""}],
+}
 
 
 def orders(spark: SparkSession, rows: Sequence[Row]) -> DataFrame:
@@ -113,6 +120,11 @@ def events(spark: SparkSession, rows: Sequence[Row]) -> DataFrame:
 
 def customers(spark: SparkSession, rows: Sequence[Row]) -> DataFrame:
     return customers_of(text_rows(spark, ("customer_id", "town"), rows))
+
+
+def rules(spark: SparkSession) -> Rules:
+    """`RULES`, after somebody was erased."""
+    return replace(RULES, erased=spark.createDataFrame([(GONE,)], "customer_id string"))
 
 
 def finished(cleaned: Cleaned) -> tuple[list[Any], Counts, list[Any]]:
@@ -132,8 +144,8 @@ TABLES = {
 
 @pytest.mark.parametrize("name", TABLES)
 def test_every_rule_has_a_row_that_breaks_it(name: str) -> None:
-    rules, broken, _, _ = TABLES[name]
-    assert list(rules) == list(broken)
+    names, broken, _, _ = TABLES[name]
+    assert list(names) == list(broken)
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -146,9 +158,10 @@ def test_a_row_that_breaks_one_rule_is_rejected_for_exactly_that_reason(
     wanted = {f"{reason} {i}": (reason, row) for reason, rows in broken.items() for i, row in enumerate(rows)}
     rows = [{marks[name]: mark, **row} for mark, (_, row) in wanted.items()]
     rows.append({"customer_id": "good", marks[name]: "kept"})
-    kept, counts, rejects = finished(clean(frame_of(spark, rows), RULES))
+    kept, counts, rejects = finished(clean(frame_of(spark, rows), rules(spark)))
     found = {json.loads(r["row"])[marks[name]]: r["reason"] for r in rejects}
-    assert found == {mark: reason for mark, (reason, _) in wanted.items()}
+    # Who was erased is counted, and kept nowhere.
+    assert found == {mark: reason for mark, (reason, _) in wanted.items() if reason != "erased"}
     assert [row["customer_id"] for row in kept] == ["good"]
     assert counts.reasons == {reason: len(rows) for reason, rows in broken.items()}
     assert (counts.rows, counts.kept) == (len(rows), 1)
@@ -156,17 +169,17 @@ def test_a_row_that_breaks_one_rule_is_rejected_for_exactly_that_reason(
 
 @pytest.mark.parametrize("name", TABLES)
 def test_a_row_that_breaks_two_rules_is_rejected_for_the_first(spark: SparkSession, name: str) -> None:
-    rules, broken, frame_of, clean = TABLES[name]
+    names, broken, frame_of, clean = TABLES[name]
     merged = [
         (first, broken[second][0] | broken[first][0])
-        for first, second in combinations(rules, 2)
+        for first, second in combinations(names, 2)
         if not set(broken[first][0]) & set(broken[second][0])
     ]
     rows = [row for _, row in merged]
     if not rows:
         assert name == "customers"
         return
-    cleaned = clean(frame_of(spark, rows), RULES)
+    cleaned = clean(frame_of(spark, rows), rules(spark))
     assert finished(cleaned)[1].reasons == dict(Counter(first for first, _ in merged))
 
 

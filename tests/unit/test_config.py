@@ -20,13 +20,14 @@ from spark_seg.errors import ConfigError
 REPOSITORY = Path(__file__).parents[2]
 CONF = REPOSITORY / "conf"
 
-#: The three sections without a default, and nothing else.
+#: The sections without a default, and nothing else.
 REQUIRED = """
 pipeline: shop
 sources:
   orders:
     path: lake/orders
     columns: {customer_id: customer, order_id: order_no, ordered_at: created, amount: price}
+privacy: {raw_ids: true}
 publishing: {root: lake/segments}
 """
 
@@ -71,11 +72,12 @@ def _example(section: str) -> str:
 
 def test_the_examples_in_base_yaml_load_when_their_comment_signs_are_removed(tmp_path: Path) -> None:
     own = "features: {engagement: {kinds: {visit: 1}}}\npipeline: shop\n"
-    text = own + _example("sources") + _example("publishing")
+    text = own + _example("sources") + _example("privacy") + _example("publishing")
     loaded = load_settings([write(tmp_path / "a.yaml", text)])
     assert loaded.sources.orders.table == "shop.order_lines"
     assert loaded.sources.orders.columns["ordered_at"].format == "dd/MM/yyyy"
     assert loaded.sources.customers is not None
+    assert loaded.privacy.variable == "SPARK_SEG_KEY"
     assert loaded.publishing.root == "/lake/segments"
 
 
@@ -91,7 +93,7 @@ def _settings_of(model: type[BaseModel], at: tuple[str, ...] = ()) -> list[tuple
 @pytest.mark.parametrize("path", _settings_of(Settings), ids=".".join)
 def test_every_setting_stands_in_base_yaml_with_its_description(path: tuple[str, ...]) -> None:
     text = template()
-    if path[0] in ("pipeline", "sources", "publishing"):  # no default: an example or a description
+    if path[0] in ("pipeline", "sources", "privacy", "publishing"):  # no default: an example or a description
         assert re.search(rf"(?m)^#\s+(- )?{path[-1]}:", text)
         return
     if path == ("segments", "archetypes"):
@@ -223,7 +225,7 @@ MISTAKES: dict[str, list[str]] = {
     ],
     "xyzzy: 1": [
         "o.yaml: xyzzy: unknown setting; known: cleaning, clustering, features, pipeline, preparation, "
-        "publishing, seed, segments, selection, session, sources, time_zone"
+        "privacy, publishing, seed, segments, selection, session, sources, time_zone"
     ],
     # wrong values
     "seed: 1.5": ["o.yaml: seed: must be a whole number; got 1.5"],
@@ -305,6 +307,17 @@ MISTAKES: dict[str, list[str]] = {
     ],
     "publishing: {database: shop.segments}": [
         "o.yaml: publishing: must have exactly one of `root` and `database`"
+    ],
+    "privacy: {raw_ids: false}": [
+        "o.yaml: privacy: must have exactly one of `key` (env:NAME, for pseudonyms) and `raw_ids: true` (as they are)"
+    ],
+    "privacy: {key: env:KEY, key_id: a}": [
+        "o.yaml: privacy: must have exactly one of `key` (env:NAME, for pseudonyms) and `raw_ids: true` (as they are)"
+    ],
+    "privacy: {key: env:KEY, raw_ids: false}": ["o.yaml: privacy: key and key_id must be given together"],
+    "privacy: {key: s3cr3t-itself, key_id: a, raw_ids: false}": [
+        "o.yaml: privacy.key: must be a reference env:NAME to an environment variable that holds the key, never "
+        "the key itself"
     ],
     "publishing: {root: null}": ["o.yaml: publishing: must have exactly one of `root` and `database`"],
     "publishing: {root: null, database: shop.segments}": [
@@ -481,7 +494,7 @@ def test_all_mistakes_of_all_files_are_reported_at_once_each_with_its_file(
         "first.yaml: cleaning.currency: needs the role 'currency' in sources.orders.columns",
         "second.yaml: selection.rules.max_segment_share: must be less than or equal to 1; got 7",
         "second.yaml: language: unknown setting; known: cleaning, clustering, features, pipeline, preparation, "
-        "publishing, seed, segments, selection, session, sources, time_zone",
+        "privacy, publishing, seed, segments, selection, session, sources, time_zone",
         "--set: time_zone: must be an IANA time zone such as 'Europe/Berlin'; got 'X'",
         "--set: publishing.roots: unknown setting; did you mean 'root'?",
     }
@@ -563,6 +576,7 @@ CHANGES = {
     "selection.tolerance": "0.1",
     "selection.rules.min_segments": "2",
     "segments.min_overlap": "0.5",
+    "privacy": "{key: env:SPARK_SEG_KEY, key_id: first, raw_ids: false}",
 }
 
 
@@ -599,7 +613,7 @@ def test_the_digest_does_not_depend_on_the_order_of_keys_in_a_file(tmp_path: Pat
 def test_the_json_schema_is_json_and_knows_every_section_and_refuses_unknown_keys() -> None:
     schema = json.loads(json.dumps(json_schema()))
     assert set(schema["properties"]) == set(Settings.model_fields)
-    assert schema["required"] == ["pipeline", "sources", "segments", "publishing"]
+    assert schema["required"] == ["pipeline", "sources", "segments", "privacy", "publishing"]
     assert schema["additionalProperties"] is False
     assert all(model["additionalProperties"] is False for model in schema["$defs"].values())
     assert schema["properties"]["seed"]["default"] == 42
