@@ -291,7 +291,8 @@ def check_counts(
     problems = []
     for c in counts:
         settled = c.reasons.get(AFTER_AS_OF, 0) + c.reasons.get(ERASED, 0) + (known or {}).get(c.source, 0)
-        judged, bad = c.rows - settled, c.rejected - settled
+        # A row without a day may be of somebody who was erased since, and settled twice.
+        judged, bad = max(0, c.rows - settled), max(0, c.rejected - settled)
         reasons = ", ".join(f"{n:,} {name}" for name, n in sorted(c.reasons.items(), key=lambda x: -x[1]))
         if known is not None and judged == 0:
             continue

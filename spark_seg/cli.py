@@ -139,9 +139,10 @@ def init(config: ConfigOption, set_: SetOption = None) -> None:
     from spark_seg.publishing import create_tables
     from spark_seg.tables import PUBLISHED, kept_activity_spec
 
-    features = load_settings(config, set_ or []).features
-    own = (feature_spec(features), kept_activity_spec(features.engagement.kinds))
-    made = create_tables(_store(config, set_), {**PUBLISHED, **{spec.name: spec for spec in own}})
+    settings = load_settings(config, set_ or [])
+    kinds = settings.features.engagement.kinds
+    own = (feature_spec(settings.features), kept_activity_spec(kinds))
+    made = create_tables(_store(settings), {**PUBLISHED, **{spec.name: spec for spec in own}})
     console.print(f"created {', '.join(made)}" if made else "every table is there already")
 
 
@@ -151,7 +152,7 @@ def gc(config: ConfigOption, set_: SetOption = None, older_than_hours: OlderOpti
     from spark_seg.publishing import collect_garbage
 
     before = datetime.now(UTC) - timedelta(hours=older_than_hours)
-    found = collect_garbage(_store(config, set_), before)
+    found = collect_garbage(_store(load_settings(config, set_ or [])), before)
     for left in found:
         what = "model" if left.rows is None else f"{left.rows:,} rows"
         console.print(f"removed    {left.place} {what} of run {left.run_id}", markup=False, soft_wrap=True)
@@ -170,7 +171,7 @@ def rollback(
     from spark_seg.publishing import Ledger
 
     day, settings = _checked(as_of, config, set_ or [])
-    revision = Ledger(_store(config, set_), settings.pipeline).roll_back(day, to)
+    revision = Ledger(_store(settings), settings.pipeline).roll_back(day, to)
     console.print(f"run {to} counts for {day} again, as revision {revision}")
 
 
@@ -205,7 +206,7 @@ def erase(
     customers = [name for name in pseudonyms(given, variable) if name is not None]
     # Shorter ones stand in every file by chance; published tables hold pseudonyms only.
     needles = [one for one in given if len(one) >= _TELLING]
-    receipt = forget(_store(config, set_), customers, settings.privacy.key_id or "", needles, at_once)
+    receipt = forget(_store(settings), customers, settings.privacy.key_id or "", needles, at_once)
     console.print(
         f"request {receipt.request_id}: {receipt.customers:,} customers, {receipt.rows:,} rows deleted"
     )
@@ -225,13 +226,12 @@ def runs_list(config: ConfigOption, set_: SetOption = None) -> None:
     from spark_seg.publishing import Ledger
     from spark_seg.report import run_table
 
-    pipeline = load_settings(config, set_ or []).pipeline
-    console.print(run_table(Ledger(_store(config, set_), pipeline).runs()))
+    settings = load_settings(config, set_ or [])
+    console.print(run_table(Ledger(_store(settings), settings.pipeline).runs()))
 
 
-def _store(config: list[Path], overrides: list[str] | None) -> Any:
+def _store(settings: Settings) -> Any:
     """The published tables of a configuration."""
-    settings = load_settings(config, overrides or [])
     _log_to_terminal()
     from spark_seg.publishing import Store
     from spark_seg.session import start_session
