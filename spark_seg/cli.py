@@ -190,6 +190,7 @@ def erase(
     from spark_seg.kernels import pseudonyms
     from spark_seg.pipeline import check_key
     from spark_seg.publishing import erase as forget
+    from spark_seg.tables import BLANKS
 
     variable = check_key(settings)
     if variable is None:
@@ -200,7 +201,8 @@ def erase(
         text = sys.stdin.read() if str(ids) == "-" else ids.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"--ids: must be a readable file; got {error.strerror} for {ids}") from None
-    given = sorted({line.strip(" \t\r\n\u00a0") for line in text.splitlines()} - {""})
+    # As ids of the sources are, or they would get other pseudonyms.
+    given = sorted({line.strip(BLANKS) for line in text.splitlines()} - {""})
     if not given:
         raise ConfigError(f"--ids: must have one id a line; got none in {ids}")
     customers = [name for name in pseudonyms(given, variable) if name is not None]

@@ -93,9 +93,13 @@ def conform(frame: DataFrame, spec: Spec) -> DataFrame:
     )
 
 
+#: What may stand around a value; the no-break space that spreadsheets leave is one of them.
+BLANKS = " \t\r\n\u00a0"
+
+
 def trimmed(text: Column) -> Column:
-    """`text` without blanks at its ends; the no-break space that spreadsheets leave is one of them."""
-    return F.trim(text, F.lit(" \t\r\n\u00a0"))
+    """`text` without blanks at its ends."""
+    return F.trim(text, F.lit(BLANKS))
 
 
 def struct_of(**types: DataType) -> StructType:
