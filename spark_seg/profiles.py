@@ -120,6 +120,38 @@ def profile(
     return result
 
 
+@dataclass(frozen=True)
+class LeftOut:
+    """Customers who are in no segment."""
+
+    customers: int
+    revenue: Decimal
+
+
+def left_out(customers: DataFrame) -> LeftOut:
+    """How many there are, and what they spent."""
+    row = customers.agg(F.count(F.lit(1)).alias("customers"), _revenue()).first()
+    assert row is not None  # noqa: S101 - an aggregate without groups has one row
+    return LeftOut(int(row["customers"]), row["revenue"])
+
+
+def too_small(sizes: Mapping[int, int], smallest: int) -> set[int]:
+    """Labels of groups of which nothing may be told, because they are smaller than `smallest`.
+
+    What one group hides can be worked out from the total and all others. So further groups are hidden with
+    it, the smallest first, until at least two are and they have `smallest` customers together (primary and
+    complementary suppression, as statistical offices do it; Hundepool et al. 2012, Statistical Disclosure
+    Control).
+    """
+    order = sorted(sizes, key=lambda label: (sizes[label], label))
+    hidden = [label for label in order if sizes[label] < smallest]
+    while hidden and len(hidden) < len(order):
+        if len(hidden) > 1 and sum(sizes[label] for label in hidden) >= smallest:
+            break
+        hidden.append(order[len(hidden)])
+    return set(hidden)
+
+
 def differences(profile: Profile) -> list[str]:
     """What sets a segment apart, in words, strongest first."""
     told = [

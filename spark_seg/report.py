@@ -28,9 +28,9 @@ def segment_table(profiles: Rows, scheme: str = "clusters") -> Table:
         table.add_row(
             Text(f"{p['segment_id']} {p['segment_name']}"),
             f"{p['customers']:,}",
-            f"{p['customer_share']:.0%}",
-            f"{p['revenue_share']:.0%}" if p["revenue_share"] is not None else "-",
-            Text(", ".join(p["differences"])),
+            _number(p["customer_share"], ".0%"),
+            _number(p["revenue_share"], ".0%"),
+            Text("too few customers to tell more" if p["suppressed"] else ", ".join(p["differences"])),
             Text(p["play"] or "-"),
         )
     return table

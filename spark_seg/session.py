@@ -21,6 +21,14 @@ _REQUIRED = {
     # A table name from a configuration must not be able to open a file.
     "spark.sql.runSQLOnFiles": "false",
 }
+#: What Spark shows of settings and plans, in its UI, its logs and its event log. Names of settings that hold
+#: secrets are left out by Spark itself only when they say "secret", "password", "token" or "access key".
+_REDACTED = {
+    "spark.redaction.regex": r"(?i)secret|password|passwd|token|access[.]?key|hmac|[._-]key|salt|[._-]sas"
+    r"|credential|connection[.]?string",
+    # Addresses of e-mail and pseudonyms in plans.
+    "spark.sql.redaction.string.regex": r"[\w.+-]+@[\w-]+\.[\w.-]+|\b[0-9a-f]{64}\b",
+}
 #: Needed for right results; set on an existing session too.
 _SEMANTICS = {"spark.sql.session.timeZone": "UTC", "spark.sql.ansi.enabled": "true"}
 
@@ -78,7 +86,12 @@ def _build(settings: SessionSettings) -> SparkSession:
             os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
         for key, value in _delta_packages().items():
             builder = builder.config(key, value)
-    wanted: dict[str, str | int | float | bool] = {**_SEMANTICS, **settings.conf, **_REQUIRED}
+    wanted: dict[str, str | int | float | bool] = {
+        **_SEMANTICS,
+        **_REDACTED,
+        **settings.conf,
+        **_REQUIRED,
+    }
     for name, setting in wanted.items():
         builder = builder.config(name, str(setting).lower() if isinstance(setting, bool) else setting)
     return builder.getOrCreate()

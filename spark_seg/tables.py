@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import date
+from functools import reduce
 
 from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame
@@ -95,6 +98,11 @@ def conform(frame: DataFrame, spec: Spec) -> DataFrame:
 
 #: What may stand around a value; the no-break space that spreadsheets leave is one of them.
 BLANKS = " \t\r\n\u00a0"
+
+
+#: For what a customer may have agreed to be used: to be segmented at all, to be contacted, to be experimented
+#: with.
+PURPOSES = ("profile", "activate", "experiment")
 
 
 def trimmed(text: Column) -> Column:
@@ -189,18 +197,72 @@ def _kind_fields(kinds: Iterable[str]) -> tuple[Field, ...]:
     return tuple(Field(events_column(kind), _LONG, comment) for kind in kinds)
 
 
+CONSENTS = Spec(
+    "consents",
+    (
+        Field("customer_id", _STRING, "who decided"),
+        Field("purpose", _STRING, "profile, activate or experiment; others are not looked at"),
+        Field("granted", BooleanType(), "agreed, or refused"),
+        Field("decided_at", TimestampNTZType(), "when; of two decisions the later one counts"),
+    ),
+    key=("customer_id", "purpose", "decided_at"),
+)
+
+RATES = Spec(
+    "rates",
+    (
+        Field("currency", _STRING, "currency to convert from"),
+        Field("rate", DecimalType(18, 8), "what one unit of it is worth in cleaning.currency"),
+        Field("valid_from", TimestampNTZType(), "from this day on; null: always"),
+    ),
+    key=("currency", "valid_from"),
+)
+
 # ---------------------------------------------------------------- published tables
 
 _RUN = (
     Field("as_of", DateType(), "the day the snapshot describes; exclusive right edge of the observation"),
     Field("run_id", _STRING, "the run that wrote the row; counts only once it stands in runs"),
+    Field("attempt_id", _STRING, "the attempt of the run; only the one that stands in runs counts"),
 )
-_PARTITIONS = ("as_of", "run_id")
+_PARTITIONS = ("as_of", "run_id", "attempt_id")
+#: Stands for the attempt where an earlier version kept none.
+NO_ATTEMPT = "none"
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """Which attempt of which run wrote a row: a partition of its own in every published table.
+
+    Attempts of one run share nothing, so that one that wakes up late can touch no rows of another.
+    """
+
+    as_of: date
+    run_id: str
+    attempt_id: str
+
+    @property
+    def rows(self) -> Column:
+        """Is a row of this attempt?"""
+        return reduce(operator.and_, (F.col(name) == value for name, value in self.columns.items()))
+
+    @property
+    def columns(self) -> dict[str, Column]:
+        """The columns that stamp a row."""
+        return {name: F.lit(getattr(self, name)) for name in _PARTITIONS}
+
+    @property
+    def condition(self) -> str:
+        """`rows` as SQL, for writers that take no expression. All three values are made by this package: a
+        day, and hexadecimal digits."""
+        parts = (f"run_id = '{self.run_id}'", f"attempt_id = '{self.attempt_id}'")
+        return " AND ".join((f"as_of = DATE'{self.as_of.isoformat()}'", *parts))
+
 
 FEATURES = Spec(
     "features",
     (*_RUN, Field("customer_id", _STRING, "the customer")),
-    key=("as_of", "run_id", "customer_id"),
+    key=(*_PARTITIONS, "customer_id"),
     partition_by=_PARTITIONS,
 )
 
@@ -209,7 +271,7 @@ ASSIGNMENTS = Spec(
     (
         *_RUN,
         Field("customer_id", _STRING, "the customer"),
-        Field("segment_id", _INT, "stable id of the segment"),
+        Field("segment_id", _INT, "stable id of the segment; 0: unsegmented, not enough data"),
         Field("segment_name", _STRING, "name of the segment at this as_of"),
         Field(
             "confidence",
@@ -221,8 +283,10 @@ ASSIGNMENTS = Spec(
         Field("second_segment_id", _INT, "second best segment"),
         Field("second_confidence", _DOUBLE, "mixture: probability of the second segment; else null"),
         Field("rfm_segment", _STRING, "segment of the standard RFM grid, the baseline"),
+        Field("may_activate", BooleanType(), "agreed to be contacted; null where nobody was asked"),
+        Field("may_experiment", BooleanType(), "agreed to be experimented with; null where nobody was asked"),
     ),
-    key=("as_of", "run_id", "customer_id"),
+    key=(*_PARTITIONS, "customer_id"),
     partition_by=_PARTITIONS,
 )
 
@@ -267,7 +331,7 @@ CANDIDATES = Spec(
         Field("chosen", BooleanType(), "the one that was published"),
         Field("reason", _STRING, "why it was rejected, or why it did not win, or why it did"),
     ),
-    key=("as_of", "run_id", "algorithm", "k"),
+    key=(*_PARTITIONS, "algorithm", "k"),
     partition_by=_PARTITIONS,
 )
 
@@ -276,11 +340,12 @@ PROFILES = Spec(
     (
         *_RUN,
         Field("scheme", _STRING, "clusters, or rfm_grid for the baseline"),
-        Field("segment_id", _INT, "stable id (clusters), or position in the grid"),
+        Field("segment_id", _INT, "stable id (clusters; 0: unsegmented), or position in the grid"),
         Field("segment_name", _STRING, "name of the segment"),
         Field("description", _STRING, "what kind of customers these are"),
         Field("play", _STRING, "the marketing play that belongs to it"),
         Field("customers", _LONG, "customers in the segment"),
+        Field("suppressed", BooleanType(), "too few customers to tell more of them (privacy.min_group)"),
         Field("customer_share", _DOUBLE, "share of all segmented customers"),
         Field("revenue", MONEY, "sum of monetary"),
         Field("revenue_share", _DOUBLE, "share of all revenue"),
@@ -301,7 +366,7 @@ PROFILES = Spec(
             "per feature in original units; lift: mean over overall mean; position: -1 (lowest) to 1",
         ),
     ),
-    key=("as_of", "run_id", "scheme", "segment_id"),
+    key=(*_PARTITIONS, "scheme", "segment_id"),
     partition_by=_PARTITIONS,
 )
 
@@ -319,6 +384,21 @@ REJECTS = Spec(
     partition_by=_PARTITIONS,
 )
 
+REPAIRS = Spec(
+    "repairs",
+    (
+        Field("as_of", DateType(), "the as_of of the run that rejected the row"),
+        Field("run_id", _STRING, "the run that rejected the row"),
+        Field("attempt_id", _STRING, "the attempt of it that is committed"),
+        Field("source", _STRING, "orders, events or customers"),
+        Field("source_table", _STRING, "table from which the row was rejected"),
+        Field("row", _STRING, "the mapped values, repaired, as JSON"),
+        Field("repaired_at", TimestampType(), "when it was handed in"),
+    ),
+    key=(),
+    partition_by=_PARTITIONS,
+)
+
 HOLDOUT = Spec(
     "holdout",
     (
@@ -327,7 +407,7 @@ HOLDOUT = Spec(
         Field("orders", _LONG, "distinct orders in the holdout period [as_of, as_of + holdout_days)"),
         Field("spend", MONEY, "net spend in it"),
     ),
-    key=("as_of", "run_id", "customer_id"),
+    key=(*_PARTITIONS, "customer_id"),
     partition_by=_PARTITIONS,
 )
 
@@ -342,7 +422,7 @@ SPLITS = Spec(
         Field("cost", _DOUBLE, "sum of squared distances to the mean of the node, in the fitted geometry"),
         Field("segment_id", _INT, "the segment, where the node is one of the published segmentation"),
     ),
-    key=("as_of", "run_id", "node"),
+    key=(*_PARTITIONS, "node"),
     partition_by=_PARTITIONS,
 )
 
@@ -373,8 +453,9 @@ RUNS = Spec(
         ),
         Field(
             "receipts",
-            ArrayType(struct_of(table=_STRING, version=_LONG, rows=_LONG)),
-            "tables written: version of the table that holds the rows",
+            ArrayType(struct_of(table=_STRING, version=_LONG, rows=_LONG, content=_STRING)),
+            "tables written: version of the table that holds the rows, and a sum over their content in which "
+            "neither their order counts nor the run",
         ),
         Field(
             "rejects",
@@ -394,7 +475,7 @@ RUNS = Spec(
         Field("activity_form", _STRING, "digest of what defines the rows of the table activity"),
         Field(
             "activity",
-            ArrayType(struct_of(as_of=DateType(), run_id=_STRING, since=DateType())),
+            ArrayType(struct_of(as_of=DateType(), run_id=_STRING, attempt_id=_STRING, since=DateType())),
             "parts of the table activity that hold the days before as_of, newest first; of each day the "
             "first part counts whose days, [since, as_of), hold it; since: null in the one that holds all",
         ),
@@ -455,6 +536,7 @@ PUBLISHED = {
         PROFILES,
         SPLITS,
         REJECTS,
+        REPAIRS,
         RUNS,
         ERASURES,
         ERASURE_RECEIPTS,

@@ -86,7 +86,7 @@ def published(spark: SparkSession, way: Settings) -> DataFrame:
     run = current_run(Ledger(store, way.pipeline).runs(), "features", AS_OF)
     if run is None:
         raise AssertionError("both ways must have published")
-    return store.read_run("features", AS_OF, run.run_id).drop("run_id", "attributes")
+    return store.read_run("features", run.stamp).drop("run_id", "attempt_id", "attributes")
 
 
 def must_be_the_same(ours: DataFrame, theirs: DataFrame) -> None:

@@ -14,6 +14,8 @@ from datetime import date
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from spark_seg.tables import ACTIVITY, Stamp
+
 _ORDER = ["customer_id", "order_id"]
 #: Orders that reach back, one into the next: beyond this it is cheaper to compute every day.
 _LONGEST_CHAIN = 5
@@ -25,7 +27,13 @@ class Part:
 
     as_of: date
     run_id: str
+    attempt_id: str
     since: date | None
+
+    @property
+    def stamp(self) -> Stamp:
+        """Who wrote its rows."""
+        return Stamp(self.as_of, self.run_id, self.attempt_id)
 
 
 def built_on(parts: Sequence[Part], part: Part) -> tuple[Part, ...]:
@@ -42,10 +50,10 @@ def kept_days(table: DataFrame, parts: Sequence[Part]) -> DataFrame:
     counts = F.lit(False)
     end: date | None = None
     for part in parts:
-        of_part: Column = (F.col("as_of") == F.lit(part.as_of)) & (F.col("run_id") == F.lit(part.run_id))
-        counts |= of_part if end is None else of_part & (F.col("day") < F.lit(end))
+        rows = part.stamp.rows
+        counts |= rows if end is None else rows & (F.col("day") < F.lit(end))
         end = part.since
-    return table.where(counts).drop("as_of", "run_id")
+    return table.where(counts).drop(*ACTIVITY.partition_by)
 
 
 def first_changed_day(before: DataFrame, after: DataFrame, time: str, as_of: date) -> tuple[date | None, int]:

@@ -1,41 +1,58 @@
 """Configuration: YAML files, merged in order, into one frozen model."""
 
+from spark_seg.config.contract import Contract
 from spark_seg.config.expressions import ALLOWED_FUNCTIONS, checked_sql, referenced_columns
+from spark_seg.config.features import (
+    CleaningSettings,
+    EngagementSettings,
+    FeatureSettings,
+    LifecycleSettings,
+)
 from spark_seg.config.load import config_digest, json_schema, load_settings
 from spark_seg.config.mapping import (
+    TIME_ROLES,
     ColumnMapping,
+    ConsentsSource,
     CustomersSource,
     EventsSource,
     Lookup,
     OrdersSource,
+    RatesSource,
+    Source,
+    SourcesSettings,
     TableRef,
 )
 from spark_seg.config.model import (
-    HOLDOUT_MEASURES,
+    UNSEGMENTED,
+    UNSEGMENTED_ID,
     Archetype,
-    CleaningSettings,
-    ClusteringSettings,
-    EngagementSettings,
-    FeatureSettings,
-    LifecycleSettings,
-    PreparationSettings,
-    PreparedFeature,
     PrivacySettings,
     PublishingSettings,
     SegmentSettings,
-    SelectionRules,
-    SelectionSettings,
     SessionSettings,
     Settings,
+)
+from spark_seg.config.selection import (
+    HOLDOUT_MEASURES,
+    ClusteringSettings,
+    PreparationSettings,
+    PreparedFeature,
+    SelectionRules,
+    SelectionSettings,
 )
 
 __all__ = [
     "ALLOWED_FUNCTIONS",
     "HOLDOUT_MEASURES",
+    "TIME_ROLES",
+    "UNSEGMENTED",
+    "UNSEGMENTED_ID",
     "Archetype",
     "CleaningSettings",
     "ClusteringSettings",
     "ColumnMapping",
+    "ConsentsSource",
+    "Contract",
     "CustomersSource",
     "EngagementSettings",
     "EventsSource",
@@ -47,11 +64,14 @@ __all__ = [
     "PreparedFeature",
     "PrivacySettings",
     "PublishingSettings",
+    "RatesSource",
     "SegmentSettings",
     "SelectionRules",
     "SelectionSettings",
     "SessionSettings",
     "Settings",
+    "Source",
+    "SourcesSettings",
     "TableRef",
     "checked_sql",
     "config_digest",

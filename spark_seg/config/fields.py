@@ -21,9 +21,20 @@ def identifier(value: str) -> str:
     return value
 
 
+#: Characters of a path that some reader would take for more than a name: quotes, patterns, and variables.
+_NOT_IN_PATHS = "'\"`\\;\n\r\t\0${}*?[]"
+#: File systems that tables and models may lie on.
+_SCHEMES = ("file", "hdfs", "s3", "s3a", "abfs", "abfss", "wasbs", "gs", "dbfs", "oci")
+
+
 def _path(value: str) -> str:
-    if not value.strip() or any(c in value for c in "'\"`\\;\n\r\t\0") or "/../" in f"/{value}/":
-        raise ValueError(f"must be a plain path without quotes, backslashes or '..'; got {value!r}")
+    if not value.strip() or any(c in value for c in _NOT_IN_PATHS) or "/../" in f"/{value}/":
+        raise ValueError(
+            f"must be a plain path without quotes, backslashes, patterns, variables or '..'; got {value!r}"
+        )
+    scheme, found, _ = value.partition(":")
+    if found and scheme not in _SCHEMES:
+        raise ValueError(f"must lie on one of {', '.join(_SCHEMES)}; got {value!r}")
     return value
 
 

@@ -14,15 +14,9 @@ import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from spark_seg.config.mapping import (
-    SourcesSettings,
-)
-from spark_seg.config.model import (
-    CleaningSettings,
-    FeatureSettings,
-    Settings,
-    inconsistencies,
-)
+from spark_seg.config.features import CleaningSettings, FeatureSettings
+from spark_seg.config.mapping import SourcesSettings
+from spark_seg.config.model import Settings, inconsistencies
 from spark_seg.errors import ConfigError, suggestion
 
 Tree = dict[str, Any]

@@ -7,8 +7,9 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from spark_seg.config.contract import Contract
 from spark_seg.config.expressions import reads_clock, referenced_columns
-from spark_seg.config.fields import Expression, Identifier, Model, PathText, TableName, identifier
+from spark_seg.config.fields import Expression, Identifier, Model, PathText, TableName, TimeZone, identifier
 from spark_seg.errors import suggestion
 
 
@@ -49,6 +50,9 @@ class ColumnMapping(Model):
     format: str | None = Field(
         None, description="pattern of a date given as text, e.g. dd/MM/yyyy; default: ISO 8601"
     )
+    time_zone: TimeZone | None = Field(
+        None, description="zone of times that do not name theirs; default: the zone of the business"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -76,7 +80,13 @@ class Lookup(TableRef):
     columns: tuple[Identifier, ...] = Field(description="columns to bring along", min_length=1)
 
 
-def _check_roles(columns: Mapping[str, ColumnMapping], required: set[str], optional: set[str]) -> None:
+#: Roles that are points in time.
+TIME_ROLES = frozenset({"ordered_at", "occurred_at", "decided_at", "valid_from"})
+
+
+def _check_roles(
+    columns: Mapping[str, ColumnMapping], required: set[str], optional: set[str], contract: Contract
+) -> None:
     problems = [
         f"unknown column role '{role}'; {suggestion(role, required | optional)}"
         for role in columns
@@ -86,18 +96,40 @@ def _check_roles(columns: Mapping[str, ColumnMapping], required: set[str], optio
     problems += [
         f"role '{role}': '{mapping.value}' reads the clock; a run knows no day but its as_of"
         for role, mapping in columns.items()
-        if role in ("ordered_at", "occurred_at") and mapping.value is not None and reads_clock(mapping.value)
+        if role in TIME_ROLES and mapping.value is not None and reads_clock(mapping.value)
     ]
+    problems += [
+        f"role '{role}': `time_zone` belongs to a time"
+        for role, mapping in columns.items()
+        if mapping.time_zone is not None and role not in TIME_ROLES
+    ]
+    problems += [
+        f"contract: '{role}' is not in columns; {suggestion(role, columns)}"
+        for role in dict.fromkeys((*contract.required, *contract.allowed))
+        if role not in columns
+    ]
+    problems += [
+        f"contract.allowed: '{role}' is a time or an amount, which are not listed one by one"
+        for role in contract.allowed
+        if role in TIME_ROLES | {"amount"}
+    ]
+    if contract.max_age_days is not None and not TIME_ROLES & columns.keys():
+        problems.append("contract.max_age_days needs a table whose rows have a time")
     if problems:
         raise ValueError("; ".join(problems))
 
 
-class _Source(TableRef):
+class Source(TableRef):
+    """A table whose columns are mapped to roles."""
+
     lookups: tuple[Lookup, ...] = Field((), description="tables joined to bring more columns")
     columns: dict[str, ColumnMapping] = Field(description="canonical column → where it comes from")
+    contract: Contract = Field(
+        default_factory=Contract, description="what the table promises beyond that; see Contract"
+    )
 
 
-class OrdersSource(_Source):
+class OrdersSource(Source):
     """Purchase lines. Roles: customer_id, order_id, ordered_at, amount; optional line_id, category,
     currency, status."""
 
@@ -107,27 +139,50 @@ class OrdersSource(_Source):
             self.columns,
             {"customer_id", "order_id", "ordered_at", "amount"},
             {"line_id", "category", "currency", "status"},
+            self.contract,
         )
         return self
 
 
-class EventsSource(_Source):
+class EventsSource(Source):
     """Any other interaction. Roles: customer_id, occurred_at, kind; optional event_id, subject."""
 
     @model_validator(mode="after")
     def _roles(self) -> Self:
-        _check_roles(self.columns, {"customer_id", "occurred_at", "kind"}, {"event_id", "subject"})
+        required, optional = {"customer_id", "occurred_at", "kind"}, {"event_id", "subject"}
+        _check_roles(self.columns, required, optional, self.contract)
         return self
 
 
-class CustomersSource(_Source):
+class CustomersSource(Source):
     """One row per customer. Role: customer_id; every other name becomes an attribute."""
 
     @model_validator(mode="after")
     def _roles(self) -> Self:
-        _check_roles(self.columns, {"customer_id"}, set(self.columns))
+        _check_roles(self.columns, {"customer_id"}, set(self.columns), self.contract)
         for role in self.columns:
             identifier(role)
+        return self
+
+
+class ConsentsSource(Source):
+    """What customers agreed to. Roles: customer_id, purpose (profile, activate or experiment), granted
+    (true or false); optional decided_at: the latest decision counts, and of equal ones a refusal. Without
+    it, any refusal counts."""
+
+    @model_validator(mode="after")
+    def _roles(self) -> Self:
+        _check_roles(self.columns, {"customer_id", "purpose", "granted"}, {"decided_at"}, self.contract)
+        return self
+
+
+class RatesSource(Source):
+    """Exchange rates into cleaning.currency. Roles: currency, rate (what one unit of it is worth); optional
+    valid_from: day from which the rate holds until the next one of its currency."""
+
+    @model_validator(mode="after")
+    def _roles(self) -> Self:
+        _check_roles(self.columns, {"currency", "rate"}, {"valid_from"}, self.contract)
         return self
 
 
@@ -137,3 +192,18 @@ class SourcesSettings(Model):
     orders: OrdersSource = Field(description="purchase lines (required)")
     events: tuple[EventsSource, ...] = Field((), description="other interactions, from any number of tables")
     customers: CustomersSource | None = Field(None, description="customer attributes")
+    consents: tuple[ConsentsSource, ...] = Field(
+        (),
+        description="what customers agreed to. Given, nobody is used who has not granted `profile`, and "
+        "assignments say who may be contacted (`activate`) or experimented with (`experiment`)",
+    )
+    rates: RatesSource | None = Field(None, description="exchange rates; null: one currency")
+
+    @property
+    def tables(self) -> list[tuple[str, Source]]:
+        """Every source that is given, with its place in the configuration, orders first."""
+        several = (("events", self.events), ("consents", self.consents))
+        single = (("customers", self.customers), ("rates", self.rates))
+        tables: list[tuple[str, Source]] = [("orders", self.orders)]
+        tables += [(f"{name}.{i}", source) for name, sources in several for i, source in enumerate(sources)]
+        return tables + [(name, source) for name, source in single if source is not None]

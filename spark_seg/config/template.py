@@ -9,19 +9,19 @@ import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from spark_seg.config.contract import Contract, RowBounds
 from spark_seg.config.mapping import (
     ColumnMapping,
+    ConsentsSource,
     CustomersSource,
     EventsSource,
     Lookup,
     OrdersSource,
+    RatesSource,
+    SourcesSettings,
 )
-from spark_seg.config.model import (
-    PreparedFeature,
-    PrivacySettings,
-    PublishingSettings,
-    Settings,
-)
+from spark_seg.config.model import PrivacySettings, PublishingSettings, Settings
+from spark_seg.config.selection import PreparedFeature
 
 _HEADER = """\
 # Every setting of spark_seg, with its unit, its default and its effect.
@@ -48,13 +48,20 @@ sources:
       ordered_at: {column: created, format: dd/MM/yyyy}
       amount: {expression: "price * quantity"}
       category: department
+    contract:
+      types: {price: "decimal(10,2)"}
+      max_age_days: 2
+      rows: {at_least: 1000, max_loss: 0.01}
   events:
     - path: /lake/web/visits
       columns: {customer_id: user_id, occurred_at: ts, kind: {value: visit}}
   customers:
     path: /lake/crm/customers.csv
     format: csv
-    columns: {customer_id: id, country: country}""",
+    columns: {customer_id: id, country: country}
+  consents:
+    - table: crm.consents
+      columns: {customer_id: customer, purpose: purpose, granted: granted, decided_at: decided}""",
     "privacy": """\
 privacy:
   key: env:SPARK_SEG_KEY
@@ -128,7 +135,18 @@ def _commented(text: str) -> str:
 def _fields_comment(name: str, pad: str = "") -> str:
     """What each key of a free-form part means."""
     parts: dict[str, tuple[type[BaseModel], ...]] = {
-        "sources": (OrdersSource, EventsSource, CustomersSource, Lookup, ColumnMapping),
+        "sources": (
+            SourcesSettings,
+            OrdersSource,
+            EventsSource,
+            CustomersSource,
+            ConsentsSource,
+            RatesSource,
+            Lookup,
+            ColumnMapping,
+            Contract,
+            RowBounds,
+        ),
         "features": (PreparedFeature,),
         "privacy": (PrivacySettings,),
         "publishing": (PublishingSettings,),
@@ -138,6 +156,6 @@ def _fields_comment(name: str, pad: str = "") -> str:
         if model not in (PreparedFeature, PrivacySettings, PublishingSettings):
             about = " ".join((model.__doc__ or "").split())
             lines.append(f"{pad}# {model.__name__}: {about}\n")
-        if model not in (EventsSource, CustomersSource):
+        if model not in (EventsSource, CustomersSource, ConsentsSource, RatesSource):
             lines += [f"{pad}#   {n}: {i.description}\n" for n, i in model.model_fields.items()]
     return "".join(lines)

@@ -7,6 +7,7 @@ from spark_seg.features.build import (
     feature_spec,
     score_rfm,
     unknown_features,
+    with_permissions,
 )
 from spark_seg.features.holdout import holdout_orders
 from spark_seg.features.rfm import RFM_FEATURES, cut_points, rfm_scores
@@ -22,4 +23,5 @@ __all__ = [
     "rfm_scores",
     "score_rfm",
     "unknown_features",
+    "with_permissions",
 ]

@@ -36,6 +36,8 @@ _DERIVED_FIELDS = (
     Field("lifecycle_stage", StringType(), "prospect, new, active, reactivated, cooling or lapsed"),
     Field("attributes", MapType(StringType(), StringType()), "customer attributes as mapped"),
     Field("eligible", BooleanType(), "is segmented (features.eligible)"),
+    Field("may_activate", BooleanType(), "agreed to be contacted; null where nobody was asked"),
+    Field("may_experiment", BooleanType(), "agreed to be experimented with; null where nobody was asked"),
 )
 _SCORE_FIELDS = (
     Field("r_score", IntegerType(), "recency score 1-5, 5 is best"),
@@ -103,7 +105,8 @@ def build_features(
     """One row per customer seen in `activity` before `as_of`.
 
     `activity`: columns of `activity_spec`. `customers`: `customer_id, attributes`, or None. Result:
-    the columns of `feature_spec(settings)` without `as_of`, `run_id` and the three scores.
+    the columns of `feature_spec(settings)` without `as_of`, `run_id`, the two permissions and the three
+    scores.
     """
     scope = Scope(as_of, settings)
     past = activity.where(F.col("day") < F.lit(as_of))
@@ -141,6 +144,18 @@ def _added_up(
     parts = rows.groupBy("customer_id", part).agg(*(m.column.alias(name) for name, m in measures.items()))
     merged = (m.merge(name).alias(name) for name, m in measures.items())
     return parts.groupBy("customer_id").agg(*merged, *(c.alias(name) for name, c in over_parts.items()))
+
+
+def with_permissions(features: DataFrame, consents: DataFrame | None) -> DataFrame:
+    """Add `may_activate` and `may_experiment`: `activate` and `experiment` of `consents` (one row per
+    customer), NULL without."""
+    if consents is None:
+        unknown = F.lit(None).cast("boolean")
+        return features.withColumns({"may_activate": unknown, "may_experiment": unknown})
+    agreed = consents.select(
+        "customer_id", F.col("activate").alias("may_activate"), F.col("experiment").alias("may_experiment")
+    )
+    return features.join(agreed, on="customer_id", how="left")
 
 
 def score_rfm(features: DataFrame) -> FeatureSet:

@@ -5,7 +5,7 @@ A worker imports this room and nothing else, so it starts in a fraction of a sec
 
 from spark_seg.kernels.blocks import BLOCK_DDL, Accumulator, Block, packed, settle, unpacked
 from spark_seg.kernels.indices import Clusters, Labeller, first_pass, second_pass
-from spark_seg.kernels.pseudonyms import key_in, pseudonyms
+from spark_seg.kernels.naming import Naming, key_in
 from spark_seg.kernels.screen import (
     GAIN_PER_CUSTOMER,
     best_of_restarts,
@@ -36,6 +36,7 @@ __all__ = [
     "Gaussians",
     "Ints",
     "Labeller",
+    "Naming",
     "Shape",
     "Tree",
     "best_of_restarts",
@@ -44,7 +45,6 @@ __all__ = [
     "in_geometry",
     "key_in",
     "packed",
-    "pseudonyms",
     "screen_bisecting",
     "screen_kmeans",
     "screen_mixture",

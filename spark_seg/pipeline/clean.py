@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date
+from functools import reduce
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -14,13 +16,19 @@ from spark_seg.cleaning import (
     clean_customers,
     clean_events,
     clean_orders,
-    reject_rows,
+    consents_of,
 )
 from spark_seg.pipeline.draft import Draft, stage
 from spark_seg.pipeline.increment import MOST_PARTS, Increment, activity_form, find_increment
 from spark_seg.pipeline.plan import Plan
-from spark_seg.publishing import suppressed
-from spark_seg.sources import canonical_customers, canonical_events, canonical_orders
+from spark_seg.publishing import suppressed, without
+from spark_seg.sources import (
+    breaches,
+    canonical_consents,
+    canonical_customers,
+    canonical_events,
+    canonical_orders,
+)
 from spark_seg.tables import REJECTS, activity_spec, conform, kept_activity_spec
 
 
@@ -51,8 +59,7 @@ def _cleaned(plan: Plan, draft: Draft, increment: Increment | None) -> tuple[Dat
     """The activity of the days to compute, and attributes; stages the rejects among the rows read."""
     settings, sources = plan.settings, plan.sources
     assert sources is not None  # noqa: S101 - the caller looked
-    kinds = frozenset(settings.features.engagement.kinds)
-    rules = Rules(settings.cleaning, plan.as_of, kinds, suppressed(plan.store, settings.privacy.key_id))
+    rules = rules_of(plan, plan.as_of)
     since, known = (increment.since, increment.known) if increment else (None, None)
     with draft.room("clean") as said:
         orders = clean_orders(canonical_orders(sources, settings.time_zone, since), rules)
@@ -73,14 +80,16 @@ def _cleaned(plan: Plan, draft: Draft, increment: Increment | None) -> tuple[Dat
         rejected = [
             c.rejects(n, settings.cleaning.keep_after_as_of) for c, n in zip(cleaned, counts, strict=True)
         ]
-        rejects = reject_rows([r for r in rejected if r is not None], plan.as_of, plan.run_id)
-        if rejects is not None:
-            draft.receipts.append(stage(plan, rejects, REJECTS))
-        rows = {c.source: c.rows for c in counts}
-        counted = {(t.source, t.label) for t in sources.tables}  # lookups are joined, not counted
+        kept_rejects = [r for r in rejected if r is not None]
+        if kept_rejects:
+            stage(plan, draft, reduce(DataFrame.unionByName, kept_rejects), REJECTS)
+        rows = {(t.source, t.label): t.rows for t in sources.tables}
+        if increment is None:
+            # Those that cleaning read, where no contract had them counted.
+            read = {c.source: c.rows for c in counts}
+            rows = {place: n if n is not None else read.get(place[0]) for place, n in rows.items()}
         draft.facts["inputs"] = tuple(
-            (source, table, version, rows.get(source) if (source, table) in counted else None)
-            for source, table, version in plan.inputs
+            (source, table, version, rows.get((source, table))) for source, table, version in plan.inputs
         )
         reasons = [(c.source, reason, rows) for c in counts for reason, rows in c.reasons.items()]
         draft.facts["rejects"] = tuple(reasons)
@@ -91,17 +100,44 @@ def _cleaned(plan: Plan, draft: Draft, increment: Increment | None) -> tuple[Dat
     return activity, attributes
 
 
+def rules_of(plan: Plan, until: date) -> Rules:
+    """What rows before `until` are held against; who was erased, or has not agreed, is left out."""
+    settings, sources = plan.settings, plan.sources
+    assert sources is not None  # noqa: S101 - the caller looked
+    own: dict[str, tuple[str, ...]] = {}
+    for table in sources.tables:
+        kind = table.source.partition(".")[0]
+        own[kind] = tuple(dict.fromkeys((*own.get(kind, ()), *breaches(table.ref.contract))))
+    decided = decisions(plan)
+    return Rules(
+        settings.cleaning,
+        until,
+        frozenset(settings.features.engagement.kinds),
+        suppressed(plan.store, settings.privacy.key_id),
+        decided.where("profile").select("customer_id") if decided is not None else None,
+        own,
+    )
+
+
+def decisions(plan: Plan) -> DataFrame | None:
+    """What each customer agreed to; None where nobody was asked."""
+    assert plan.sources is not None  # noqa: S101 - the caller looked
+    rows = canonical_consents(plan.sources, plan.settings.time_zone)
+    return consents_of(rows) if rows is not None else None
+
+
 def _kept(plan: Plan, draft: Draft, computed: DataFrame, increment: Increment | None) -> DataFrame:
     """All days, of which those that were computed are staged; all of them when there are many parts."""
     kinds = plan.settings.features.engagement.kinds
     older: tuple[Part, ...] = ()
     days, staged = computed, computed
-    part = Part(plan.as_of, plan.run_id, None)
+    part = Part(plan.as_of, plan.run_id, draft.attempt_id, None)
     if increment is not None:
         older = increment.parts
         table = plan.store.read("activity")
         assert table is not None  # noqa: S101 - it was there when the increment was found
         before = kept_days(table, older).where(F.col("day") < F.lit(increment.since))
+        before = without(before, suppressed(plan.store, plan.settings.privacy.key_id))
         # Rows of a customer must lie together again.
         days = conform(before, activity_spec(kinds)).unionByName(computed).repartition("customer_id")
         if len(older) < MOST_PARTS:
@@ -112,5 +148,5 @@ def _kept(plan: Plan, draft: Draft, computed: DataFrame, increment: Increment | 
     draft.facts["activity"] = built_on(older, part)
     # A day without rows is a day too, but nothing to stage.
     if not staged.isEmpty():
-        draft.receipts.append(stage(plan, staged, kept_activity_spec(kinds)))
+        stage(plan, draft, staged, kept_activity_spec(kinds))
     return days

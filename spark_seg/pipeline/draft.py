@@ -11,12 +11,11 @@ from typing import Any
 from uuid import uuid4
 
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
 from spark_seg.pipeline.plan import Plan
 from spark_seg.publishing import Receipt, points
 from spark_seg.session import keep, release
-from spark_seg.tables import Spec
+from spark_seg.tables import Spec, Stamp
 
 log = logging.getLogger("spark_seg")
 
@@ -32,6 +31,10 @@ class Draft:
     profiles: list[dict[str, Any]] = field(default_factory=list)
     candidates: list[dict[str, Any]] = field(default_factory=list)
     kept: list[DataFrame] = field(default_factory=list)
+
+    def stamp(self, plan: Plan) -> Stamp:
+        """Who writes the rows of this attempt."""
+        return Stamp(plan.as_of, plan.run_id, self.attempt_id)
 
     def keep(self, frame: DataFrame) -> DataFrame:
         """`frame`, computed once and kept until the run ends."""
@@ -54,14 +57,15 @@ class Draft:
         log.info("%-10s %s  %.1f s", name, " · ".join(said), seconds)
 
 
-def stage(plan: Plan, frame: DataFrame, spec: Spec) -> Receipt:
-    """Write the rows of one table under the run that will be committed."""
+def stage(plan: Plan, draft: Draft, frame: DataFrame, spec: Spec) -> Receipt:
+    """Write the rows of one table under the attempt that will be committed, and file the receipt."""
     points.reached("mid_write")
-    stamped = frame.withColumns({"as_of": F.lit(plan.as_of), "run_id": F.lit(plan.run_id)})
-    return plan.store.stage(stamped, spec, plan.as_of, plan.run_id)
+    stamp = draft.stamp(plan)
+    draft.receipts.append(plan.store.stage(frame.withColumns(stamp.columns), spec, stamp))
+    return draft.receipts[-1]
 
 
-def stage_rows(plan: Plan, rows: list[dict[str, Any]], spec: Spec) -> Receipt:
+def stage_rows(plan: Plan, draft: Draft, rows: list[dict[str, Any]], spec: Spec) -> Receipt:
     """The same, for a table of a few rows made on the driver."""
-    values = [tuple(row[name] for name in spec.columns) for row in rows]
-    return stage(plan, plan.store.spark.createDataFrame(values, spec.schema).coalesce(1), spec)
+    values = [tuple(None if n in spec.partition_by else row[n] for n in spec.columns) for row in rows]
+    return stage(plan, draft, plan.store.spark.createDataFrame(values, spec.schema).coalesce(1), spec)

@@ -15,7 +15,7 @@ from spark_seg.errors import InputError
 from spark_seg.pipeline.plan import Plan, digest
 from spark_seg.publishing import CommittedRun
 from spark_seg.sources import OpenedTable, canonical, canonical_orders, only_added_to, open_at
-from spark_seg.tables import EVENTS, ORDERS
+from spark_seg.tables import ACTIVITY, EVENTS, ORDERS, Stamp
 
 #: Parts of a kept activity beyond which a run writes all its days anew, as one part.
 MOST_PARTS = 30
@@ -67,13 +67,13 @@ def _stands(plan: Plan, base: CommittedRun) -> str | None:
     if table is None:
         return "the table activity is gone"
     rows = {
-        (row["as_of"], row["run_id"]): int(row["count"])
-        for row in table.groupBy("as_of", "run_id").count().collect()
+        Stamp(row["as_of"], row["run_id"], row["attempt_id"]): int(row["count"])
+        for row in table.groupBy(*ACTIVITY.partition_by).count().collect()
     }
     receipts = {run.run_id: run.receipt("activity") for run in plan.history}
     for part in base.activity:
         receipt = receipts.get(part.run_id)
-        written, found = receipt.rows if receipt else 0, rows.get((part.as_of, part.run_id), 0)
+        written, found = receipt.rows if receipt else 0, rows.get(part.stamp, 0)
         if written != found:
             return f"activity of run {part.run_id} has {found:,} of the {written:,} rows that were written"
     return None
@@ -83,7 +83,11 @@ def _first_day(plan: Plan, base: CommittedRun) -> Increment | str:
     assert plan.sources is not None  # noqa: S101 - the caller looked
     first = base.as_of
     known: dict[str, int] = {}
-    versions = {(source, label): version for source, label, version in base.inputs}
+    versions = {(source, label): version for source, label, version, _ in base.inputs}
+    # What they say may concern any day.
+    beside = {(s, label): v for s, label, v in plan.sources.versions if _is_beside(s)}
+    if beside != {place: version for place, version in versions.items() if _is_beside(place[0])}:
+        return "consents, rates or repairs are not as they were"
     for table in (plan.sources.orders, *plan.sources.events):
         found = _changed(plan, table, versions)
         if isinstance(found, str):
@@ -97,6 +101,10 @@ def _first_day(plan: Plan, base: CommittedRun) -> Increment | str:
     if since is None or since <= plan.settings.cleaning.earliest:
         return f"orders that go on since {first} reach back too far"
     return Increment(since, base.activity, known)
+
+
+def _is_beside(source: str) -> bool:
+    return source.partition(".")[0] in ("consents", "rates", "repairs")
 
 
 def _changed(

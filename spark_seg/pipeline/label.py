@@ -12,10 +12,15 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from spark_seg.clustering import SCORES, Model, distance_of, score
+from spark_seg.config import UNSEGMENTED, UNSEGMENTED_ID
 from spark_seg.errors import InputError
 from spark_seg.preparation import check_directions, check_finite
 from spark_seg.segments import Segment, grid_index, grid_name
 from spark_seg.session import keep
+from spark_seg.tables import ASSIGNMENTS
+
+#: What customers agreed to, as `features` says it.
+PERMISSIONS = ("may_activate", "may_experiment")
 
 
 @dataclass(frozen=True)
@@ -74,4 +79,22 @@ def mapped_assignments(labelled: DataFrame, segments: Sequence[Segment]) -> Data
         mapped(ids, "second_cluster").alias("second_segment_id"),
         "second_confidence",
         grid_name(grid_index(F.col("r_score"), F.col("f_score"))).alias("rfm_segment"),
+        *PERMISSIONS,
+    )
+
+
+def unsegmented_assignments(others: DataFrame) -> DataFrame:
+    """Customers without enough data, in the group that is called so: the same columns."""
+    known = {
+        "segment_id": F.lit(UNSEGMENTED_ID),
+        "segment_name": F.lit(UNSEGMENTED),
+        "rfm_segment": grid_name(grid_index(F.col("r_score"), F.col("f_score"))),
+    }
+    own = {"customer_id", *PERMISSIONS}
+    return others.select(
+        *(
+            F.col(f.name) if f.name in own else known.get(f.name, F.lit(None)).cast(f.type).alias(f.name)
+            for f in ASSIGNMENTS.fields
+            if f.name not in ASSIGNMENTS.partition_by
+        )
     )

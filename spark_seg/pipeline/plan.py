@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from datetime import date
 
@@ -15,7 +16,8 @@ from spark_seg.errors import ConfigError, InputError, PublishConflict, suggestio
 from spark_seg.features import unknown_features
 from spark_seg.kernels import key_in
 from spark_seg.publishing import TOLD_BY, CommittedRun, Ledger, Store, current_run
-from spark_seg.sources import OpenedSources, open_sources
+from spark_seg.sources import OpenedSources, open_sources, real_path, table_version, with_repairs
+from spark_seg.tables import REPAIRS
 
 #: Job → (tables it publishes, sections of the configuration that define its result).
 JOBS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -67,14 +69,37 @@ class Plan:
         return tuple(table for table in JOBS[self.job][0] if asked.get(table, True))
 
 
+#: Environment variable with the folders under which every path must lie, with commas between. Whoever runs
+#: the job sets it; a configuration cannot.
+ALLOWED_ROOTS = "SPARK_SEG_ALLOWED_ROOTS"
+
+
 def check_settings(settings: Settings) -> None:
     """What can be checked without data but not by types alone. Raises `ConfigError`."""
     problems = [
         f"preparation.features: {sentence}"
         for sentence in unknown_features(settings.preparation.features, settings.features)
     ]
+    problems += _outside(settings, os.environ.get(ALLOWED_ROOTS, ""))
     if problems:
         raise ConfigError(problems)
+
+
+def _outside(settings: Settings, allowed: str) -> list[str]:
+    """A sentence for each path that is not under an allowed root; none when no root is given."""
+    roots = [real_path(root) for root in allowed.split(",") if root]
+    if not roots:
+        return []
+    places = settings.publishing
+    paths = [("publishing.root", places.root), ("publishing.models", places.models)]
+    for name, source in settings.sources.tables:
+        paths.append((f"sources.{name}.path", source.path))
+        paths += [(f"sources.{name}.lookups.{i}.path", ref.path) for i, ref in enumerate(source.lookups)]
+    return [
+        f"{where}: must lie under {' or '.join(roots)} ({ALLOWED_ROOTS}); got {path}"
+        for where, path in paths
+        if path is not None and not any(f"{real_path(path)}/".startswith(f"{root}/") for root in roots)
+    ]
 
 
 def check_key(settings: Settings) -> str | None:
@@ -118,7 +143,7 @@ def make_plan(
     inputs: list[tuple[str, str, str]] = []
     if job in ("build_features", "run_all"):
         check_key(settings)
-        sources = open_sources(spark, settings)
+        sources = _opened(store, settings, as_of, history)
         inputs += sources.versions
     else:
         features_run = _features_run(history, store, as_of)
@@ -144,6 +169,24 @@ def make_plan(
         features_run=features_run,
         model_run=model_run,
     )
+
+
+def _opened(
+    store: Store, settings: Settings, as_of: date, history: tuple[CommittedRun, ...]
+) -> OpenedSources:
+    """The sources, held against the last run, with what was repaired since."""
+    counted = [run for run in history if any(rows is not None for *_, rows in run.inputs)]
+    last = max(counted, key=lambda run: str(run.committed_at), default=None)
+    before = {(s, t): rows for s, t, _, rows in last.inputs if rows is not None} if last else {}
+    sources = open_sources(store.spark, settings, as_of, before)
+    if store.read(REPAIRS.name) is None:
+        return sources
+    ref = store.ref(REPAIRS.name)
+    version = table_version(store.spark, ref)
+    repairs = store.read(REPAIRS.name, version)
+    if repairs is None or repairs.isEmpty():
+        return sources
+    return with_repairs(sources, repairs, ref.label, str(version))
 
 
 def _features_run(history: tuple[CommittedRun, ...], store: Store, as_of: date) -> CommittedRun:

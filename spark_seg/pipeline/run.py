@@ -14,15 +14,23 @@ from spark_seg.pipeline.build import build
 from spark_seg.pipeline.draft import Draft
 from spark_seg.pipeline.plan import Plan
 from spark_seg.pipeline.segmentation import Progress, assign, train
-from spark_seg.publishing import AttemptConflict, Receipt, RunRecord, is_conflict, points, suppressions
-from spark_seg.tables import SPARK_FAILURES
+from spark_seg.publishing import (
+    Receipt,
+    RunRecord,
+    is_conflict,
+    points,
+    suppressed,
+    suppressions,
+    without,
+)
+from spark_seg.tables import PUBLISHED, SPARK_FAILURES
 
 log = logging.getLogger("spark_seg")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run did. Rows are those of the published tables, as dictionaries."""
+    """What a run did. Rows are those of the published tables without their stamp, as dictionaries."""
 
     run_id: str
     already_published: bool
@@ -37,7 +45,7 @@ def run_plan(plan: Plan, progress: Progress = lambda done, total: None) -> Outco
     """Do what the plan says and commit it; or do nothing when it is published already.
 
     A run that fails on purpose takes back what it staged, so it leaves no rows behind. One that is
-    killed leaves rows that no reader counts, and that the same run replaces when it is retried.
+    killed leaves rows that no reader counts, until they are collected as garbage.
     """
     if plan.published is not None:
         return _already(plan)
@@ -55,11 +63,8 @@ def run_plan(plan: Plan, progress: Progress = lambda done, total: None) -> Outco
         with draft.room("commit") as said:
             plan.ledger.commit(_record(plan, draft))
             said.append(f"run {plan.run_id} revision {plan.revision}")
-    except AttemptConflict:
-        # The same run is at work elsewhere: what is staged may be what it is about to commit.
-        raise
     except SegmentationError:
-        _take_back(plan)
+        _take_back(plan, draft)
         raise
     finally:
         draft.release()
@@ -81,20 +86,22 @@ def _stage_all(plan: Plan, draft: Draft, progress: Progress) -> None:
         features = build(plan, draft)
     else:
         assert plan.features_run is not None  # noqa: S101 - make_plan gives one of the two
-        features = plan.store.read_run("features", plan.as_of, plan.features_run.run_id)
+        # Who was erased may still stand there: the erasure deletes table by table.
+        erased = suppressed(plan.store, plan.settings.privacy.key_id)
+        features = without(plan.store.read_run("features", plan.features_run.stamp), erased)
     if plan.job in ("train_segments", "run_all"):
         train(plan, draft, features, progress)
     elif plan.job == "assign_segments":
         assign(plan, draft, features)
 
 
-def _take_back(plan: Plan) -> None:
-    """Remove what this run staged, in this attempt or an earlier one, unless it is committed after all."""
-    if any(run.run_id == plan.run_id for run in plan.ledger.runs()):
+def _take_back(plan: Plan, draft: Draft) -> None:
+    """Remove what this attempt staged, unless it is committed after all."""
+    if any(run.attempt_id == draft.attempt_id for run in plan.ledger.runs()):
         return
     for table in plan.outputs:
         try:
-            plan.store.discard(table, plan.as_of, plan.run_id)
+            plan.store.discard(table, draft.stamp(plan))
         except SPARK_FAILURES as error:
             if not is_conflict(error):
                 raise
@@ -133,7 +140,8 @@ def _already(plan: Plan) -> Outcome:
     def rows(table: str) -> list[dict[str, Any]]:
         if run.receipt(table) is None:
             return []
-        return [r.asDict(recursive=True) for r in plan.store.read_run(table, run.as_of, run.run_id).collect()]
+        found = plan.store.read_run(table, run.stamp).drop(*PUBLISHED[table].partition_by)
+        return [row.asDict(recursive=True) for row in found.collect()]
 
     # An attempt that was stopped right after its commit has not made them.
     plan.ledger.create_views()

@@ -8,11 +8,17 @@ from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from spark_seg.config import HOLDOUT_MEASURES
+from spark_seg.config import HOLDOUT_MEASURES, UNSEGMENTED, UNSEGMENTED_ID
 from spark_seg.errors import InputError, NoAcceptableCandidate, SegmentationError
 from spark_seg.features import feature_names
 from spark_seg.pipeline.draft import Draft, stage, stage_rows
-from spark_seg.pipeline.label import Labelled, label_customers, mapped_assignments
+from spark_seg.pipeline.label import (
+    PERMISSIONS,
+    Labelled,
+    label_customers,
+    mapped_assignments,
+    unsegmented_assignments,
+)
 from spark_seg.pipeline.plan import Plan
 from spark_seg.pipeline.rows import candidate_row, profile_rows, split_rows
 from spark_seg.preparation import (
@@ -22,7 +28,7 @@ from spark_seg.preparation import (
     check_directions,
     fit_preparation,
 )
-from spark_seg.profiles import Profile, profile
+from spark_seg.profiles import Profile, left_out, profile
 from spark_seg.publishing import current_run, load_model, points, save_model
 from spark_seg.segments import GRID, Segment, grid_index, name_clusters, stable_ids
 from spark_seg.selection import Candidate, Sweep, choose, sweep
@@ -86,8 +92,8 @@ def train(plan: Plan, draft: Draft, features: DataFrame, progress: Progress) -> 
         ids = {s.cluster: s.segment_id for s in segments}
         leaves = swept.leaves(winner.k) if winner.algorithm == "bisecting" else {}
         published = {node: ids[cluster] for node, cluster in leaves.items() if cluster in ids}
-        draft.receipts.append(stage_rows(plan, split_rows(plan, swept.splits, published), SPLITS))
-    _publish(plan, draft, labelled, profiles, grid, segments, model)
+        stage_rows(plan, draft, split_rows(swept.splits, published), SPLITS)
+    _publish(plan, draft, labelled, features, profiles, grid, segments, model)
 
 
 def _select(
@@ -106,7 +112,7 @@ def _select(
         check_directions(vectors)
     swept = sweep(vectors, settings, ("rfm_index", len(GRID)), progress, (*preparation.prepared, *later))
     candidates = choose(swept.candidates, settings.selection)
-    draft.candidates = [candidate_row(plan, c) for c in candidates]
+    draft.candidates = [candidate_row(c) for c in candidates]
     draft.metrics["coreset"] = swept.coreset
     structure = swept.structure
     if structure is not None:
@@ -145,7 +151,7 @@ def assign(plan: Plan, draft: Draft, features: DataFrame) -> None:
         "model_digest": run.model_digest,
         "model_run_id": run.run_id,
     }
-    _publish(plan, draft, labelled, profiles, grid, list(run.segments), None)
+    _publish(plan, draft, labelled, features, profiles, grid, list(run.segments), None)
 
 
 def _labelled(draft: Draft, model: PipelineModel, customers: DataFrame) -> Labelled:
@@ -164,7 +170,8 @@ def _profiled(plan: Plan, labelled: Labelled) -> tuple[list[Profile], list[Profi
 
 def _eligible(plan: Plan, draft: Draft, features: DataFrame) -> DataFrame:
     """Eligible customers in canonical layout, kept."""
-    missing = [name for name in feature_names(plan.settings.features) if name not in features.columns]
+    needed = (*feature_names(plan.settings.features), *PERMISSIONS)
+    missing = [name for name in needed if name not in features.columns]
     if missing:
         raise InputError(
             f"features: must have {', '.join(missing)} (section features); the table has not. "
@@ -195,13 +202,13 @@ def _with_holdout(plan: Plan, draft: Draft, customers: DataFrame) -> DataFrame:
             f"{None if days is None else int(days)} in run {plan.inputs[0][2]}. "
             f"Run build_features --as-of {plan.as_of} with this configuration"
         )
-    run_id, receipts = (
-        (built.run_id, built.receipts) if built is not None else (plan.run_id, tuple(draft.receipts))
+    stamp, receipts = (
+        (built.stamp, built.receipts) if built is not None else (draft.stamp(plan), tuple(draft.receipts))
     )
     receipt = next((r for r in receipts if r.table == HOLDOUT.name), None)
     if receipt is None:
         return customers
-    rows = plan.store.read_run(HOLDOUT.name, plan.as_of, run_id, receipt.version)
+    rows = plan.store.read_run(HOLDOUT.name, stamp, receipt.version)
     later = rows.select("customer_id", F.col("orders").alias("_orders"), F.col("spend").alias("_spend"))
     spend = F.coalesce(F.col("_spend").cast("double"), F.lit(0.0))
     active = F.coalesce(F.col("_orders") > 0, F.lit(False))
@@ -222,7 +229,8 @@ def _segments(plan: Plan, labelled: Labelled, profiles: list[Profile]) -> list[S
     previous = current_run(earlier, "assignments")
     common: dict[tuple[int, int], int] = {}
     if previous is not None:
-        before = plan.store.read_run("assignments", previous.as_of, previous.run_id)
+        before = plan.store.read_run("assignments", previous.stamp)
+        before = before.where(F.col("segment_id") != UNSEGMENTED_ID)
         pairs = labelled.frame.join(before.select("customer_id", "segment_id"), on="customer_id")
         rows = pairs.groupBy("cluster", "segment_id").count().collect()
         common = {(row["cluster"], row["segment_id"]): row["count"] for row in rows}
@@ -241,6 +249,7 @@ def _publish(
     plan: Plan,
     draft: Draft,
     labelled: Labelled,
+    features: DataFrame,
     profiles: list[Profile],
     grid: list[Profile],
     segments: list[Segment],
@@ -249,20 +258,26 @@ def _publish(
     """Stage the tables of a segmentation, and save its model when it is new."""
     with draft.room("publish") as said:
         if model is not None:
-            draft.receipts.append(stage_rows(plan, draft.candidates, CANDIDATES))
-        draft.receipts.append(stage(plan, mapped_assignments(labelled.frame, segments), ASSIGNMENTS))
+            stage_rows(plan, draft, draft.candidates, CANDIDATES)
+        others = features.where(~F.col("eligible"))
+        left_over = left_out(others)
+        assigned = mapped_assignments(labelled.frame, segments)
+        if left_over.customers:
+            assigned = assigned.unionByName(unsegmented_assignments(others))
+            said.append(f"{left_over.customers:,} customers {UNSEGMENTED}")
+        draft.metrics["unsegmented"] = left_over.customers
+        rows = stage(plan, draft, assigned, ASSIGNMENTS).rows
         points.reached("after_assignments")
-        draft.profiles = profile_rows(plan, profiles, segments, grid)
-        draft.receipts.append(stage_rows(plan, draft.profiles, PROFILES))
+        draft.profiles = profile_rows(plan, profiles, segments, grid, left_over)
+        stage_rows(plan, draft, draft.profiles, PROFILES)
         points.reached("after_profiles")
         draft.facts["segments"] = tuple(segments)
-        assigned = next(r.rows for r in draft.receipts if r.table == "assignments")
         profiled = sum(p.customers for p in profiles)
-        if not assigned == profiled == draft.metrics["eligible"]:
+        if profiled != draft.metrics["eligible"] or rows != profiled + left_over.customers:
             raise SegmentationError(
                 f"assignments: must have one row for each of {int(draft.metrics['eligible']):,} eligible "
-                f"customers; got {assigned:,} rows, and {profiled:,} customers in profiles. "
-                "Nothing was committed; this is a fault of spark_seg"
+                f"customers and {left_over.customers:,} others; got {rows:,} rows, and {profiled:,} "
+                "customers in profiles. Nothing was committed; this is a fault of spark_seg"
             )
         if model is not None:
             # Last, because rows can be taken back and a folder cannot.

@@ -1,14 +1,13 @@
 """Frames → Delta, so that twice equals once and half a run is never visible."""
 
-from spark_seg.publishing.erasure import ErasureReceipt, erase, suppressed, suppressions
+from spark_seg.publishing.erasure import ErasureReceipt, erase, suppressed, suppressions, without
 from spark_seg.publishing.ledger import TOLD_BY, CommittedRun, Ledger, RunRecord, current_run, read_current
 from spark_seg.publishing.models import load_model, save_model
-from spark_seg.publishing.store import AttemptConflict, Receipt, Store, is_conflict
-from spark_seg.publishing.upkeep import Leftover, collect_garbage, create_tables
+from spark_seg.publishing.store import Receipt, Store, is_conflict
+from spark_seg.publishing.upkeep import Leftover, collect_garbage, create_tables, migrate
 
 __all__ = [
     "TOLD_BY",
-    "AttemptConflict",
     "CommittedRun",
     "ErasureReceipt",
     "Ledger",
@@ -22,8 +21,10 @@ __all__ = [
     "erase",
     "is_conflict",
     "load_model",
+    "migrate",
     "read_current",
     "save_model",
     "suppressed",
     "suppressions",
+    "without",
 ]

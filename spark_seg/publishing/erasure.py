@@ -6,13 +6,12 @@ the new one and gives up, or its rows were there before the suppression, and the
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import reduce
 from uuid import uuid4
 
+import pyarrow as pa
 from pyspark.errors import AnalysisException
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -20,10 +19,12 @@ from pyspark.sql import functions as F
 from spark_seg.errors import ConfigError
 from spark_seg.publishing.store import Store
 from spark_seg.sources import resolved
-from spark_seg.tables import ERASURE_RECEIPTS, ERASURES, PUBLISHED, REJECTS
+from spark_seg.tables import ERASURE_RECEIPTS, ERASURES, PUBLISHED, REJECTS, REPAIRS
 
 #: Delta keeps files that no version needs for this long, unless told otherwise (its default).
 RETENTION = timedelta(days=7)
+#: How long a run may be at work, with an hour for a suppression to be seen by those that start.
+LONGEST_RUN = timedelta(hours=25)
 #: What an erasure itself leaves.
 _OURS = (ERASURES.name, ERASURE_RECEIPTS.name)
 
@@ -38,7 +39,7 @@ class Residue:
 
 @dataclass(frozen=True)
 class ErasureReceipt:
-    """What became of a request. `deadline`: when the files of former versions may be deleted."""
+    """What became of a request. `deadline`: until when something of the persons may be left."""
 
     request_id: str
     customers: int
@@ -48,8 +49,8 @@ class ErasureReceipt:
 
     @property
     def clean(self) -> bool:
-        """Nothing is left."""
-        return not self.residues
+        """Nothing is left, and nothing can come."""
+        return self.deadline is None
 
 
 def suppressed(store: Store, key_id: str | None) -> DataFrame | None:
@@ -73,13 +74,20 @@ def suppressed(store: Store, key_id: str | None) -> DataFrame | None:
     return frame.where(F.col("key_id") == F.lit(key_id)).select("customer_id").distinct()
 
 
+def without(frame: DataFrame, persons: DataFrame | None) -> DataFrame:
+    """`frame` without the rows of some `customer_id`s."""
+    return frame if persons is None else frame.join(persons, on="customer_id", how="left_anti")
+
+
 def erase(
     store: Store, customers: Sequence[str], key_id: str, needles: Sequence[str], at_once: bool
 ) -> ErasureReceipt:
     """Erase `customers` (pseudonyms by the key `key_id`) and look for what is left of them.
 
     `needles`: further texts to look for, such as ids as the sources have them; they are written nowhere.
-    `at_once`: delete the files of former versions now, which no other writer or reader may be using.
+    `at_once`: nobody else is at work. Then the files of former versions are deleted now. Otherwise the
+    receipt is pending for as long as they are kept, and for as long as a run may be at work that has read the
+    persons before they were suppressed, and that may stage rows of them and be killed.
     """
     request, now = uuid4().hex, datetime.now(UTC)
     asked = [(request, customer, key_id, now) for customer in customers]
@@ -94,12 +102,25 @@ def erase(
     for table in tables:
         store.vacuum(table, at_once)
     residues = tuple(search(store, tables, [*customers, *needles]))
-    receipt = ErasureReceipt(request, len(customers), rows, residues, now + RETENTION if residues else None)
+    deadline = now + RETENTION if residues else None
+    if deadline is None and not at_once and _suppressed_since(store, persons, now) > now - LONGEST_RUN:
+        deadline = now + LONGEST_RUN
+    receipt = ErasureReceipt(request, len(customers), rows, residues, deadline)
     status = "clean" if receipt.clean else "pending"
     told = [(r.place, r.hits) for r in residues]
     filed = (request, now, status, len(customers), rows, receipt.deadline, told)
     store.append(store.spark.createDataFrame([filed], ERASURE_RECEIPTS.schema), ERASURE_RECEIPTS, {})
     return receipt
+
+
+def _suppressed_since(store: Store, persons: DataFrame, now: datetime) -> datetime:
+    """When the last of `persons` was first suppressed."""
+    frame = store.read(ERASURES.name)
+    assert frame is not None  # noqa: S101 - the request was written just now
+    asked = frame.join(persons, on=F.col("customer_id") == F.col("_person"), how="left_semi")
+    first = asked.groupBy("customer_id").agg(F.unix_timestamp(F.min("requested_at")).alias("first"))
+    row = first.agg(F.max("first").alias("last")).first()
+    return datetime.fromtimestamp(row["last"], UTC) if row is not None else now
 
 
 def suppressions(store: Store) -> int:
@@ -132,18 +153,33 @@ def _in_folder(store: Store, place: str, folder: str, needles: Sequence[str]) ->
         if "PATH_NOT_FOUND" in (error.getCondition() or ""):
             return []
         raise
-    raw = reduce(operator.or_, (F.contains("content", F.lit(needle.encode())) for needle in needles))
-    found = [Residue(place, files.where(raw).count())]
+    found = [Residue(place, _hits(files.select("content"), needles))]
     if parquet:
         decoded = store.spark.read.option("mergeSchema", True).parquet(*parquet)
         text = F.to_json(F.struct(*(F.col(f"`{name}`") for name in decoded.columns)))
-        written = reduce(operator.or_, (F.contains(text, F.lit(needle)) for needle in needles))
-        found.append(Residue(f"{place} (decoded)", decoded.where(written).count()))
+        found.append(Residue(f"{place} (decoded)", _hits(decoded.select(text.cast("binary")), needles)))
     return [residue for residue in found if residue.hits]
+
+
+def _hits(contents: DataFrame, needles: Sequence[str]) -> int:
+    """How many of some bytes hold one of the texts.
+
+    In a function of Python: literals of Spark's would stand in its plans and event logs.
+    """
+    wanted = [needle.encode() for needle in needles]
+
+    def look(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            contents = (value.as_py() for value in batch.column(0) if value.is_valid)
+            hits = sum(any(needle in content for needle in wanted) for content in contents)
+            yield pa.RecordBatch.from_pydict({"hits": pa.array([hits], pa.int64())})
+
+    row = contents.mapInArrow(look, "hits bigint").agg(F.sum("hits")).first()
+    return int(row[0] or 0) if row is not None else 0
 
 
 def _person(table: str) -> Column | None:
     """Whose row it is; None for tables without persons."""
-    if table == REJECTS.name:
+    if table in (REJECTS.name, REPAIRS.name):
         return F.get_json_object("row", "$.customer_id")
     return F.col("customer_id") if "customer_id" in PUBLISHED[table].columns else None

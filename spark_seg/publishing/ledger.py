@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
-from uuid import uuid4
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -20,7 +19,7 @@ from spark_seg.errors import ConfigError, PublishConflict, suggestion
 from spark_seg.publishing import points
 from spark_seg.publishing.store import ATTEMPTS, Receipt, Store, is_conflict, wait
 from spark_seg.segments import Segment
-from spark_seg.tables import ACTIVITY, PUBLISHED, RUNS, SPARK_FAILURES, conform
+from spark_seg.tables import ACTIVITY, NO_ATTEMPT, PUBLISHED, REPAIRS, RUNS, SPARK_FAILURES, Stamp, conform
 
 _COMMITTED = "COMMITTED"
 #: Table that may rightly get no rows from a run → the one that tells which run counts for it.
@@ -66,6 +65,7 @@ class CommittedRun:
 
     as_of: date
     run_id: str
+    attempt_id: str
     job: str
     revision: int
     definition: str
@@ -77,12 +77,17 @@ class CommittedRun:
     segments: tuple[Segment, ...]
     metrics: dict[str, float]
     structure: str | None = None
-    inputs: tuple[tuple[str, str, str], ...] = ()
+    inputs: tuple[tuple[str, str, str, int | None], ...] = ()
     activity_form: str | None = None
     activity: tuple[Part, ...] = ()
-    attempt_id: str | None = None
     model_digest: str | None = None
     committed_at: datetime | None = None
+    rejects: tuple[tuple[str, str, int], ...] = ()
+
+    @property
+    def stamp(self) -> Stamp:
+        """Who wrote its rows."""
+        return Stamp(self.as_of, self.run_id, self.attempt_id)
 
     def receipt(self, table: str) -> Receipt | None:
         """What this run wrote to one table."""
@@ -126,8 +131,8 @@ class Ledger:
             # With its zone: Spark takes a naive time to be in the zone of this machine.
             "committed_at": datetime.now(UTC),
             "segments": [(s.cluster, s.segment_id, s.name, s.overlap) for s in record.segments],
-            "receipts": [(r.table, r.version, r.rows) for r in record.receipts],
-            "activity": [(p.as_of, p.run_id, p.since) for p in record.activity],
+            "receipts": [(r.table, r.version, r.rows, r.content) for r in record.receipts],
+            "activity": [(p.as_of, p.run_id, p.attempt_id, p.since) for p in record.activity],
         }
         frame = self.store.spark.createDataFrame([tuple(row[name] for name in RUNS.columns)], RUNS.schema)
         points.reached("before_commit")
@@ -147,16 +152,13 @@ class Ledger:
             )
         if runs[-1].run_id == run_id:
             raise ConfigError(f"--to: run {run_id} is the last of {as_of}; there is nothing to roll back")
-        revision, attempt = runs[-1].revision + 1, uuid4().hex
+        revision = runs[-1].revision + 1
         ledger = self.store.read(RUNS.name)
         assert ledger is not None  # noqa: S101 - its rows were read just now
         same = ledger.where((F.col("pipeline") == self.pipeline) & (F.col("run_id") == run_id))
         again = same.orderBy(F.desc("revision")).limit(1)
-        changed = {
-            "revision": F.lit(revision),
-            "attempt_id": F.lit(attempt),
-            "committed_at": F.lit(datetime.now(UTC)),
-        }
+        changed = {"revision": F.lit(revision), "committed_at": F.lit(datetime.now(UTC))}
+        attempt = next(run.attempt_id for run in runs if run.run_id == run_id)
         self._append(conform(again.withColumns(changed), RUNS), as_of, run_id, revision, attempt)
         self.create_views()
         return revision
@@ -196,22 +198,25 @@ class Ledger:
     def create_views(self) -> None:
         """In a database: `current_<table>` shows the last committed run of each pipeline and as_of.
 
-        None for the activity, of which one run may hold a few days only.
+        None for the activity, of which one run may hold a few days only, and for repairs, which no run makes.
         """
         database = self.store.settings.database
         if database is None:
             return
         for spec in PUBLISHED.values():
-            if spec is ACTIVITY or not spec.partition_by or self.store.read(spec.name) is None:
+            if spec in (ACTIVITY, REPAIRS) or not spec.partition_by or self.store.read(spec.name) is None:
                 continue
             told_by = TOLD_BY.get(spec.name, spec.name)
             # The database is held to plain identifiers by the configuration; the rest is constant.
             self.store.spark.sql(
                 f"CREATE OR REPLACE VIEW {database}.current_{spec.name} AS "
                 f"SELECT r.pipeline, t.* FROM {database}.{spec.name} t JOIN ("
-                f"SELECT pipeline, as_of, max_by(run_id, revision) AS run_id FROM {database}.{RUNS.name} "
+                "SELECT pipeline, as_of, max_by(struct(run_id, "
+                f"coalesce(attempt_id, '{NO_ATTEMPT}') AS attempt_id), revision) AS last FROM "
+                f"{database}.{RUNS.name} "
                 f"WHERE status = '{_COMMITTED}' AND exists(receipts, r -> r.table = '{told_by}') "
-                "GROUP BY pipeline, as_of) r ON t.as_of = r.as_of AND t.run_id = r.run_id"
+                "GROUP BY pipeline, as_of) r ON t.as_of = r.as_of AND t.run_id = r.last.run_id "
+                "AND t.attempt_id = r.last.attempt_id"
             )
 
 
@@ -231,17 +236,22 @@ def read_current(ledger: Ledger, table: str, as_of: date | None = None) -> DataF
     run = current_run(ledger.runs(), table, as_of)
     if run is None:
         return None
-    return ledger.store.read_run(table, run.as_of, run.run_id)
+    return ledger.store.read_run(table, run.stamp)
 
 
 def _committed(row: dict[str, Any]) -> CommittedRun:
     return CommittedRun(
         **row
         | {
+            "attempt_id": row.get("attempt_id") or NO_ATTEMPT,
             "receipts": tuple(Receipt(**r) for r in row["receipts"] or []),
             "segments": tuple(Segment(**s) for s in row["segments"] or []),
             "metrics": dict(row["metrics"] or {}),
-            "inputs": tuple((i["source"], i["table"], i["version"]) for i in row["inputs"] or []),
-            "activity": tuple(Part(**p) for p in row.get("activity") or []),
+            "rejects": tuple((r["source"], r["reason"], r["rows"]) for r in row.get("rejects") or []),
+            "inputs": tuple((i["source"], i["table"], i["version"], i["rows"]) for i in row["inputs"] or []),
+            "activity": tuple(
+                Part(p["as_of"], p["run_id"], p.get("attempt_id") or NO_ATTEMPT, p["since"])
+                for p in row.get("activity") or []
+            ),
         }
     )

@@ -1,34 +1,34 @@
 """Published Delta tables, by path or by catalog name.
 
-Rows are staged into the partition (as_of, run_id) of their table. They count only once the run
-stands in `runs`; readers therefore go through `current` (or the views named `current_*`).
+Rows are staged into a partition (as_of, run_id, attempt_id) of their table, which no other attempt writes.
+They count only once that attempt stands in `runs`; readers therefore go through `read_current` (or the views
+named `current_*`).
 """
 
 from __future__ import annotations
 
+import json
 import random
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 
 from pyspark.errors import AnalysisException
 from pyspark.sql import Column, DataFrame, DataFrameWriter, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import StructType
+from pyspark.sql.types import ArrayType, MapType, StructType
 
 from spark_seg.config import PublishingSettings, TableRef
 from spark_seg.errors import InputError, PublishConflict, SegmentationError
 from spark_seg.sources import resolved, table_version, target
-from spark_seg.tables import PUBLISHED, SPARK_FAILURES, Spec, conform
+from spark_seg.tables import PUBLISHED, SPARK_FAILURES, Spec, Stamp, conform
 
 #: Spark's words for "there is no such table". A broken log or a missing version is not among them.
 _ABSENT = ("PATH_NOT_FOUND", "TABLE_OR_VIEW_NOT_FOUND", "DELTA_TABLE_NOT_FOUND", "DELTA_MISSING_DELTA_TABLE",
            "DELTA_PATH_DOES_NOT_EXIST")  # fmt: skip
 #: Delta's words for "another writer was faster".
 _CONFLICTS = ("DELTA_CONCURRENT", "DELTA_PROTOCOL_CHANGED", "DELTA_METADATA_CHANGED")
-#: Those of them that say nothing about our rows: the table was made or altered meanwhile.
-_PASSING = ("DELTA_PROTOCOL_CHANGED", "DELTA_METADATA_CHANGED")
 _RETENTION_CHECK = "spark.databricks.delta.retentionDurationCheck.enabled"
 #: Times something is offered when another writer came in between.
 ATTEMPTS = 5
@@ -42,15 +42,12 @@ _STATISTICS = {
     "holdout": "orders",
     "assignments": "segment_id",
     "rejects": "source,reason",
+    "repairs": "source",
     "candidates": "algorithm,k",
     "profiles": "scheme,segment_id",
     "splits": "node",
     "runs": "as_of,run_id,pipeline,job,revision",
 }
-
-
-class AttemptConflict(PublishConflict):
-    """Another attempt of the same run writes at the same time: what is staged may be its rows."""
 
 
 def is_conflict(error: Exception) -> bool:
@@ -65,11 +62,13 @@ def wait(attempt: int) -> None:
 
 @dataclass(frozen=True)
 class Receipt:
-    """Proof that rows of one run stand in a table: the version that holds them, and how many."""
+    """Proof that rows of one run stand in a table: the version that holds them, how many, and a sum over
+    their content (None: from before it was taken)."""
 
     table: str
     version: int
     rows: int
+    content: str | None = None
 
 
 @dataclass(frozen=True)
@@ -110,61 +109,61 @@ class Store:
             reader = reader.option("versionAsOf", version)
         return reader.table(ref.table) if ref.table else reader.load(resolved(ref.path or ""))
 
-    def read_run(self, table: str, as_of: date, run_id: str, version: int | None = None) -> DataFrame:
-        """Rows of one run. Raises `InputError` when the table does not exist."""
+    def read_run(self, table: str, stamp: Stamp, version: int | None = None) -> DataFrame:
+        """Rows of one attempt of a run. Raises `InputError` when the table does not exist, and
+        `PublishConflict` when an earlier version made it."""
         frame = self.read(table, version)
         if frame is None:
             raise InputError(f"{table}: not found at {self.ref(table).label}. Check the section publishing")
-        return frame.where(_of_run(as_of, run_id))
+        problems = self._other_partitions(PUBLISHED[table], frame)
+        if problems:
+            raise PublishConflict(problems)
+        return frame.where(stamp.rows)
 
-    def stage(self, frame: DataFrame, spec: Spec, as_of: date, run_id: str) -> Receipt:
-        """Write the rows of one run, replacing what an earlier attempt of it left.
+    def stage(self, frame: DataFrame, spec: Spec, stamp: Stamp) -> Receipt:
+        """Write the rows of one attempt, which must be some, with unique keys when they are read back.
 
-        Their number must not be zero (an empty overwrite would silently delete the partition), and the
-        key must be unique when they are read back. Raises `SegmentationError` otherwise, and
-        `AttemptConflict` when another attempt of the same run writes at the same time.
+        Raises `SegmentationError` otherwise, and `PublishConflict` when the table was made by another
+        version, or is altered each time.
         """
         for attempt in range(ATTEMPTS):
             existing = self.read(spec.name)
             if existing is not None:
-                self._check_types(spec, existing)
-                staged = existing.where(_of_run(as_of, run_id))
-                if not staged.isEmpty() and frame.isEmpty():
-                    raise _unsound(spec, run_id, 0, 0)
+                self._check_form(spec, existing)
             try:
-                self._replace(conform(frame, spec), spec, as_of, run_id, existing is None)
+                self._replace(conform(frame, spec), spec, stamp, existing is None)
                 break
             except SPARK_FAILURES as error:
+                # No other writer has rows of this attempt: it made or altered the table.
                 if not is_conflict(error):
                     raise
-                if any(word in str(error) for word in _PASSING) and attempt + 1 < ATTEMPTS:
-                    wait(attempt)
-                    continue
-                raise AttemptConflict(
-                    f"{spec.name}: another attempt is writing run {run_id} at the same time. "
-                    "Let it finish, then run the same command again"
-                ) from error
+                if attempt + 1 == ATTEMPTS:
+                    raise _always_busy(spec) from error
+                wait(attempt)
         version = table_version(self.spark, self.ref(spec.name))
         try:
-            rows = self._audit(spec, as_of, run_id)
+            rows, content = self._audit(spec, stamp)
         except SegmentationError:
-            self.discard(spec.name, as_of, run_id)
+            self.discard(spec.name, stamp)
             raise
-        return Receipt(spec.name, version, rows)
+        return Receipt(spec.name, version, rows, content)
 
-    def discard(self, table: str, as_of: date, run_id: str) -> None:
-        """Take back staged rows of a run that will not be committed."""
+    def discard(self, table: str, stamp: Stamp) -> None:
+        """Take back staged rows of an attempt that will not be committed."""
         staged = self.read(table)
-        if staged is None or staged.where(_of_run(as_of, run_id)).isEmpty():
+        if staged is None or self._other_partitions(PUBLISHED[table], staged):
+            return  # no attempt of this version has written there
+        if staged.where(stamp.rows).isEmpty():
             return
-        self._replace(staged.limit(0), PUBLISHED[table], as_of, run_id, new=False)
+        self._replace(staged.limit(0), PUBLISHED[table], stamp, new=False)
 
     def last_touched(self, table: str) -> dict[str, datetime]:
-        """Run → when it last wrote to the table, as far as the history of the table goes back."""
+        """Attempt → when it last wrote to the table, as far as the history of the table goes back."""
         history = self.spark.sql(f"DESCRIBE HISTORY {target(self.ref(table))}")
-        runs = history.select(F.get_json_object("userMetadata", "$.run_id").alias("run_id"), "timestamp")
-        rows = runs.dropna().groupBy("run_id").agg(F.unix_timestamp(F.max("timestamp")).alias("at")).collect()
-        return {row["run_id"]: datetime.fromtimestamp(row["at"], UTC) for row in rows}
+        attempt = F.get_json_object("userMetadata", "$.attempt_id").alias("attempt")
+        writes = history.select(attempt, "timestamp").dropna()
+        rows = writes.groupBy("attempt").agg(F.unix_timestamp(F.max("timestamp")).alias("at")).collect()
+        return {row["attempt"]: datetime.fromtimestamp(row["at"], UTC) for row in rows}
 
     def vacuum(self, table: str, at_once: bool = False) -> None:
         """Delete files that no version within Delta's retention needs; `at_once`: no version but the last."""
@@ -190,27 +189,32 @@ class Store:
     def remove(self, spec: Spec, person: Column, persons: DataFrame) -> int:
         """Write each run's rows again without those whose `person` is among `persons` (column `_person`).
 
-        Returns the rows that went. Raises `PublishConflict` when runs keep writing in between.
+        Returns the rows that went. Raises `PublishConflict` when others keep writing in between.
         """
         for attempt in range(ATTEMPTS):
-            frame = self._load(spec.name, table_version(self.spark, self.ref(spec.name)))
+            # Not pinned: only then is reading and writing one transaction, which fails when another eraser
+            # comes in between.
+            frame = self._load(spec.name)
             marked = frame.withColumn("_person", person)
             of_them = marked.join(persons, on="_person", how="left_semi")
-            runs = of_them.groupBy("as_of", "run_id").count().collect()
+            runs = of_them.groupBy(*spec.partition_by).count().collect()
             try:
                 for run in runs:
-                    rest = marked.where(_of_run(run["as_of"], run["run_id"]))
-                    rest = rest.join(persons, on="_person", how="left_anti").select(*frame.columns)
-                    self._replace(rest, spec, run["as_of"], run["run_id"], new=False)
+                    stamp = Stamp(*(run[name] for name in spec.partition_by))
+                    rest = marked.where(stamp.rows).join(persons, on="_person", how="left_anti")
+                    self._replace(rest.select(*frame.columns), spec, stamp, new=False)
                 return sum(int(run["count"]) for run in runs)
             except SPARK_FAILURES as error:
                 if not is_conflict(error):
                     raise
                 wait(attempt)
-        raise PublishConflict(
-            f"{spec.name}: rows must be deleted from runs that others do not write to; got a writer each of "
-            f"{ATTEMPTS} times. Run the same command again"
-        )
+        raise _always_busy(spec)
+
+    def rewrite(self, rows: DataFrame, spec: Spec) -> None:
+        """One commit: the whole table anew, in the form of this version."""
+        ref = self.ref(spec.name)
+        writer = _writer(rows, spec, {"overwriteSchema": "true"}).mode("overwrite")
+        writer.saveAsTable(ref.table) if ref.table else writer.save(resolved(ref.path or ""))
 
     def append(self, rows: DataFrame, spec: Spec, options: Mapping[str, str]) -> None:
         """One commit: `rows` beside those that are there. Creates the table when there is none."""
@@ -218,47 +222,58 @@ class Store:
         writer = _writer(rows, spec, options).mode("append")
         writer.saveAsTable(ref.table) if ref.table else writer.save(resolved(ref.path or ""))
 
-    def _replace(self, rows: DataFrame, spec: Spec, as_of: date, run_id: str, new: bool) -> None:
-        """One commit: `rows` instead of all rows of the run."""
+    def _replace(self, rows: DataFrame, spec: Spec, stamp: Stamp, new: bool) -> None:
+        """One commit: `rows` instead of all rows of the attempt."""
         ref = self.ref(spec.name)
-        options = {"mergeSchema": "true", "userMetadata": f'{{"run_id": "{run_id}"}}'}
+        names = {"run_id": stamp.run_id, "attempt_id": stamp.attempt_id}
+        options = {"mergeSchema": "true", "userMetadata": json.dumps(names)}
         if ref.table is None:
-            # Both values are made here: a date, and a hexadecimal digest.
-            condition = f"as_of = DATE'{as_of.isoformat()}' AND run_id = '{run_id}'"
-            writer = _writer(rows, spec, options).mode("overwrite").option("replaceWhere", condition)
+            writer = _writer(rows, spec, options).mode("overwrite").option("replaceWhere", stamp.condition)
             writer.save(resolved(ref.path or ""))
         elif new:
             self.append(rows, spec, options)
         else:
             # saveAsTable would replace the catalog's entry, which Spark 4.2 refuses for tables whose
             # partition columns do not come last.
-            rows.writeTo(ref.table).options(**options).overwrite(_of_run(as_of, run_id))
+            rows.writeTo(ref.table).options(**options).overwrite(stamp.rows)
 
-    def _check_types(self, spec: Spec, existing: DataFrame) -> None:
+    def _check_form(self, spec: Spec, existing: DataFrame) -> None:
+        """Raise `PublishConflict` when a table that is there cannot take the rows of this version."""
         kinds = {field.name: field.dataType for field in existing.schema}
+        label = self.ref(spec.name).label
         problems = [
             f"{spec.name}.{field.name}: must be {field.type.simpleString()}; got "
-            f"{kinds[field.name].simpleString()} in {self.ref(spec.name).label}, written by another version. "
-            "Publish to another place, or migrate the table"
+            f"{kinds[field.name].simpleString()} in {label}, written by another version. "
+            "Run spark-seg migrate"
             for field in spec.fields
-            if field.name in kinds and not _same_type(kinds[field.name], field.type)
+            if field.name in kinds and not same_type(kinds[field.name], field.type)
         ]
+        problems += self._other_partitions(spec, existing)
         if problems:
             raise PublishConflict(problems, title="publishing")
 
-    def _audit(self, spec: Spec, as_of: date, run_id: str) -> int:
-        # The latest version, whose log Delta has at hand, will do: only this run writes this partition.
-        rows = self.read_run(spec.name, as_of, run_id)
-        figures = [F.count(F.lit(1)).alias("rows")]
+    def _other_partitions(self, spec: Spec, existing: DataFrame) -> list[str]:
+        return [
+            f"{spec.name}: must be partitioned by {', '.join(spec.partition_by)}; got a table without {name} "
+            f"in {self.ref(spec.name).label}, written by another version. Run spark-seg migrate"
+            for name in spec.partition_by
+            if name not in existing.columns
+        ]
+
+    def _audit(self, spec: Spec, stamp: Stamp) -> tuple[int, str]:
+        """Read back: the number of rows, which must have their keys, and the sum over their content."""
+        # The latest version, whose log Delta has at hand, will do: only this attempt writes this partition.
+        rows = self.read_run(spec.name, stamp)
+        figures = [F.count(F.lit(1)).alias("rows"), _content(spec).alias("content")]
         key = [name for name in spec.key if name not in spec.partition_by]
         if key:
             figures.append(F.count_distinct(*key).alias("keys"))
         row = rows.agg(*figures).first()
         count = int(row["rows"]) if row is not None else 0
         keys = int(row["keys"]) if row is not None and key else count
-        if not count or keys != count:
-            raise _unsound(spec, run_id, count, keys)
-        return count
+        if row is None or not count or keys != count:
+            raise _unsound(spec, stamp, count, keys)
+        return count, str(row["content"])
 
 
 def _writer(rows: DataFrame, spec: Spec, options: Mapping[str, str]) -> DataFrameWriter:
@@ -266,23 +281,36 @@ def _writer(rows: DataFrame, spec: Spec, options: Mapping[str, str]) -> DataFram
     return writer.options(**options, **table_properties(spec))
 
 
-def _of_run(as_of: date, run_id: str) -> Column:
-    return (F.col("as_of") == F.lit(as_of)) & (F.col("run_id") == F.lit(run_id))
+def _content(spec: Spec) -> Column:
+    """Sum over a hash of every row, without the run: the same rows in any order give the same."""
+    values = [
+        F.to_json(f.name) if isinstance(f.type, (ArrayType, MapType)) else F.col(f.name)
+        for f in spec.fields
+        if f.name not in ("run_id", "attempt_id")
+    ]
+    return F.sum(F.xxhash64(*values).cast("decimal(38,0)"))
 
 
-def _unsound(spec: Spec, run_id: str, rows: int, keys: int) -> SegmentationError:
+def _always_busy(spec: Spec) -> PublishConflict:
+    return PublishConflict(
+        f"{spec.name}: must not be changed by others for a moment; got a writer each of {ATTEMPTS} times. "
+        "Run the same command again"
+    )
+
+
+def _unsound(spec: Spec, stamp: Stamp, rows: int, keys: int) -> SegmentationError:
     unique = f" and unique by {', '.join(spec.key)}" if spec.key else ""
     return SegmentationError(
-        f"{spec.name}: staged rows of run {run_id} must be some{unique}; "
+        f"{spec.name}: staged rows of run {stamp.run_id} must be some{unique}; "
         f"got {rows:,} rows and {keys:,} keys. Nothing was committed; this is a fault of spark_seg"
     )
 
 
-def _same_type(a: object, b: object) -> bool:
+def same_type(a: object, b: object) -> bool:
     """Equal but for nullability and comments."""
     if isinstance(a, StructType) and isinstance(b, StructType):
         return a.names == b.names and all(
-            _same_type(x.dataType, y.dataType) for x, y in zip(a.fields, b.fields, strict=True)
+            same_type(x.dataType, y.dataType) for x, y in zip(a.fields, b.fields, strict=True)
         )
     return getattr(a, "simpleString", str)() == getattr(b, "simpleString", str)()
 

@@ -9,10 +9,11 @@ from datetime import datetime
 from pathlib import Path
 
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
-from spark_seg.publishing.store import Store
+from spark_seg.publishing.store import Store, same_type
 from spark_seg.sources import resolved
-from spark_seg.tables import PUBLISHED, RUNS, Spec
+from spark_seg.tables import NO_ATTEMPT, PUBLISHED, RUNS, Spec, Stamp
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,47 @@ def create_tables(store: Store, specs: Mapping[str, Spec]) -> list[str]:
     return made
 
 
+def migrate(store: Store, specs: Mapping[str, Spec]) -> list[str]:
+    """Bring tables of earlier versions into the form of this one. Returns a sentence for each that changed.
+
+    Columns that came later are added. A table with another partitioning, or another type of a column, is
+    written anew (never the ledger, to which rows are only added). Nobody else may be at work.
+    """
+    changed = []
+    for name, spec in specs.items():
+        frame = store.read(name)
+        if frame is None:
+            continue
+        kinds = {field.name: field.dataType for field in frame.schema}
+        missing = [field.name for field in spec.fields if field.name not in kinds]
+        other = [f.name for f in spec.fields if f.name in kinds and not same_type(kinds[f.name], f.type)]
+        other += [column for column in spec.partition_by if column in missing]
+        if other and name != RUNS.name:
+            store.rewrite(_in_form(store, frame, spec), spec)
+            changed.append(f"{name}: written anew for {', '.join(other)}")
+        elif other or missing:
+            empty = store.spark.createDataFrame([], spec.schema)
+            store.append(empty, spec, {"mergeSchema": "true"})
+            changed.append(f"{name}: {', '.join((*missing, *other))} added")
+    return changed
+
+
+def _in_form(store: Store, frame: DataFrame, spec: Spec) -> DataFrame:
+    """Rows of an earlier version with all columns of `spec`, and whatever they have beside."""
+    ledger = store.read(RUNS.name)
+    if "attempt_id" in spec.partition_by and "attempt_id" not in frame.columns:
+        # Before attempts were told apart, the rows of a run are those of the attempt that was committed.
+        if ledger is not None and "attempt_id" in ledger.columns:
+            known = ledger.groupBy("run_id").agg(F.max("attempt_id").alias("attempt_id"))
+            frame = frame.join(known, on="run_id", how="left")
+        else:
+            frame = frame.withColumn("attempt_id", F.lit(None).cast("string"))
+        frame = frame.withColumn("attempt_id", F.coalesce("attempt_id", F.lit(NO_ATTEMPT)))
+    known_columns = {f.name: F.col(f.name) for f in spec.fields if f.name in frame.columns}
+    own = [known_columns.get(f.name, F.lit(None)).cast(f.type).alias(f.name) for f in spec.fields]
+    return frame.select(*own, *(name for name in frame.columns if name not in spec.columns))
+
+
 def collect_garbage(store: Store, before: datetime) -> list[Leftover]:
     """Remove rows and models that runs left which were never committed, last touched before `before`.
 
@@ -44,8 +86,8 @@ def collect_garbage(store: Store, before: datetime) -> list[Leftover]:
     committed = set()
     models = set()
     if ledger is not None:
-        rows = ledger.select("run_id", "model_path").distinct().collect()
-        committed = {row["run_id"] for row in rows}
+        rows = ledger.select("run_id", "attempt_id", "model_path").distinct().collect()
+        committed = {(row["run_id"], row["attempt_id"] or NO_ATTEMPT) for row in rows}
         models = {row["model_path"] for row in rows if row["model_path"] is not None}
     found = []
     for name in PUBLISHED:
@@ -59,17 +101,20 @@ def collect_garbage(store: Store, before: datetime) -> list[Leftover]:
 
 
 def _stale_rows(
-    store: Store, table: str, frame: DataFrame, committed: set[str], before: datetime
+    store: Store, table: str, frame: DataFrame, committed: set[tuple[str, str]], before: datetime
 ) -> list[Leftover]:
-    staged = frame.groupBy("as_of", "run_id").count().collect()
+    names = PUBLISHED[table].partition_by
+    staged = {
+        Stamp(*(row[n] for n in names)): row["count"] for row in frame.groupBy(*names).count().collect()
+    }
     touched = store.last_touched(table)
     found = []
-    for row in staged:
-        run_id = row["run_id"]
+    for stamp, rows in staged.items():
         # Of what the history no longer tells, the last write is older than the history.
-        if run_id not in committed and (run_id not in touched or touched[run_id] < before):
-            store.discard(table, row["as_of"], run_id)
-            found.append(Leftover(table, run_id, int(row["count"])))
+        old = stamp.attempt_id not in touched or touched[stamp.attempt_id] < before
+        if (stamp.run_id, stamp.attempt_id) not in committed and old:
+            store.discard(table, stamp)
+            found.append(Leftover(table, stamp.run_id, rows))
     return found
 
 

@@ -52,7 +52,9 @@ def _finite(figure: float | None) -> bool:
 
 
 def _indices_finite(c: Candidate, _: SelectionRules) -> str | None:
-    if all(map(_finite, (c.silhouette, c.davies_bouldin, c.calinski_harabasz))):
+    # Calinski-Harabasz divides by the cost: of clusters that are points each it is beyond all numbers.
+    needed = (c.silhouette, c.davies_bouldin, *(() if c.cost == 0 else (c.calinski_harabasz,)))
+    if all(map(_finite, needed)):
         return None
     return "an index is undefined on this clustering"
 

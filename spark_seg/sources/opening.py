@@ -1,32 +1,29 @@
-"""Settings → source tables, opened at pinned versions, joined with their lookups, and checked."""
+"""A source table, opened at a pinned version and joined with its lookups; its columns are checked."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import DataType, FractionalType, NumericType, StringType
 
-from spark_seg.config import (
-    ColumnMapping,
-    CustomersSource,
-    EventsSource,
-    Lookup,
-    OrdersSource,
-    Settings,
-)
+from spark_seg.config import ColumnMapping, CustomersSource, Lookup, Source
 from spark_seg.errors import InputError
-from spark_seg.sources.columns import AMOUNTS, IDS, NESTED, TIMES, missing_columns, wrong_type
+from spark_seg.kernels import Naming
+from spark_seg.sources.columns import NESTED, READ_ROLES, missing_columns, wrong_type
+from spark_seg.sources.contract import wrong_columns
 from spark_seg.sources.places import open_frame
-
-Source = OrdersSource | EventsSource | CustomersSource
 
 
 @dataclass(frozen=True)
 class OpenedTable:
-    """One source table: its rows at a pinned version, with the columns of its lookups."""
+    """One source table: its rows at a pinned version, with the columns of its lookups.
+
+    `unmapped`: columns that nothing reads. `rows`: how many there are, where the contract asks.
+    `naming`: how its ids become names; None: they are names already.
+    """
 
     source: str
     ref: Source
@@ -34,8 +31,8 @@ class OpenedTable:
     frame: DataFrame
     unmapped: tuple[str, ...] = ()
     lookups: tuple[tuple[str, str], ...] = ()
-    #: Environment variable with the key under which ids become pseudonyms.
-    key: str | None = None
+    naming: Naming | None = None
+    rows: int | None = None
 
     @property
     def label(self) -> str:
@@ -50,16 +47,25 @@ class OpenedTable:
 
 @dataclass(frozen=True)
 class OpenedSources:
-    """All source tables of a configuration, checked."""
+    """All source tables of a configuration, checked.
+
+    `currency`: into which `rates` convert. `repairs`: source → rows of it that were repaired after they had
+    been rejected.
+    """
 
     orders: OpenedTable
     events: tuple[OpenedTable, ...]
     customers: OpenedTable | None
+    consents: tuple[OpenedTable, ...] = ()
+    rates: OpenedTable | None = None
+    currency: str | None = None
+    repairs: Mapping[str, OpenedTable] = field(default_factory=dict)
 
     @property
     def tables(self) -> tuple[OpenedTable, ...]:
         """Every opened table, orders first."""
-        return (self.orders, *self.events, *((self.customers,) if self.customers else ()))
+        single = (self.customers, self.rates)
+        return (self.orders, *self.events, *self.consents, *(table for table in single if table is not None))
 
     @property
     def versions(self) -> list[tuple[str, str, str]]:
@@ -68,27 +74,7 @@ class OpenedSources:
             (table.source, label, version)
             for table in self.tables
             for label, version in ((table.label, table.version), *table.lookups)
-        ]
-
-
-def open_sources(spark: SparkSession, settings: Settings) -> OpenedSources:
-    """Open and check every source table. Raises `InputError` with the problems of all tables at once."""
-    problems: list[str] = []
-
-    def opened(name: str, source: Source) -> OpenedTable | None:
-        found: list[str] = []
-        table = _open(spark, name, source, found)
-        problems.extend(found)
-        return replace(table, key=settings.privacy.variable) if table is not None else None
-
-    orders = opened("orders", settings.sources.orders)
-    events = [opened(f"events.{i}", source) for i, source in enumerate(settings.sources.events)]
-    customers = (
-        opened("customers", settings.sources.customers) if settings.sources.customers is not None else None
-    )
-    if problems or orders is None:
-        raise InputError(problems, title="sources")
-    return OpenedSources(orders, tuple(table for table in events if table is not None), customers)
+        ] + sorted({("repairs", table.label, table.version) for table in self.repairs.values()})
 
 
 def open_at(spark: SparkSession, table: OpenedTable, version: str) -> OpenedTable:
@@ -97,15 +83,16 @@ def open_at(spark: SparkSession, table: OpenedTable, version: str) -> OpenedTabl
     Raises `InputError` when it cannot be read, or not as it is mapped today.
     """
     problems: list[str] = []
-    opened = _open(spark, table.source, table.ref, problems, version)
+    opened = open_table(spark, table.source, table.ref, problems, version)
     if opened is None:
         raise InputError(problems, title="sources")
-    return replace(opened, key=table.key)
+    return replace(opened, naming=table.naming)
 
 
-def _open(
+def open_table(
     spark: SparkSession, name: str, source: Source, problems: list[str], version: str | None = None
 ) -> OpenedTable | None:
+    """Open `sources.<name>`; None, with sentences in `problems`, when it is not as it is mapped."""
     where = f"sources.{name}"
     base = open_frame(spark, where, source, problems, version)
     joins = [open_frame(spark, f"{where}.lookups.{i}", ref, problems) for i, ref in enumerate(source.lookups)]
@@ -128,7 +115,7 @@ def _open(
             unjoined |= {column.lower() for column in ref.columns}
         else:
             frame = joined
-    roles = IDS | TIMES | AMOUNTS if not isinstance(source, CustomersSource) else {"customer_id"}
+    roles = READ_ROLES if not isinstance(source, CustomersSource) else {"customer_id"}
     for role, mapping in source.columns.items():
         at = f"{where}.columns.{role}"
         reads = {column for column in mapping.reads if column.lower() not in unjoined}
@@ -136,12 +123,14 @@ def _open(
         problems += missing
         if not missing and reads == mapping.reads:
             problems += wrong_type(at, role if role in roles else "", mapping, frame)
-    if len(problems) > before:
-        return None
     mapped = {column.lower() for mapping in source.columns.values() for column in mapping.reads}
     keys = {column.lower() for ref in source.lookups for column in ref.key}
     unmapped = tuple(column for column in own_columns if column.lower() not in mapped | keys)
-    return OpenedTable(name, source, pinned, frame, unmapped, tuple(lookups))
+    problems += wrong_columns(where, source.label, source.contract, base[0], unmapped)
+    if len(problems) > before:
+        return None
+    rows = base[0].count() if source.contract.rows.asked else None
+    return OpenedTable(name, source, pinned, frame, unmapped, tuple(lookups), rows=rows)
 
 
 def _joined(

@@ -23,7 +23,16 @@ _APPENDS = frozenset({"WRITE", "STREAMING UPDATE", "COPY INTO"})
 
 def resolved(path: str) -> str:
     """A relative path as an absolute one of this machine; everything else as it is."""
-    return path if "://" in path or path.startswith("/") else str(Path(path).absolute())
+    return path if _elsewhere(path) or path.startswith("/") else str(Path(path).absolute())
+
+
+def real_path(path: str) -> str:
+    """Where a path of this machine leads, links followed; a place elsewhere as it is."""
+    return path.rstrip("/") if _elsewhere(path) else str(Path(path).resolve())
+
+
+def _elsewhere(path: str) -> bool:
+    return ":" in path.partition("/")[0]
 
 
 def table_version(spark: SparkSession, ref: TableRef) -> int:

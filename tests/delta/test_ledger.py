@@ -28,6 +28,7 @@ from spark_seg.publishing import (
     read_current,
 )
 from spark_seg.segments import Segment
+from spark_seg.tables import REJECTS, Stamp
 
 DAY = date(2024, 1, 1)
 
@@ -78,6 +79,7 @@ def test_a_committed_run_comes_back_as_it_went_in(ledger: Ledger) -> None:
         CommittedRun(
             as_of=DAY,
             run_id="a",
+            attempt_id="one",
             job="run_all",
             revision=0,
             definition="definition of a",
@@ -88,9 +90,9 @@ def test_a_committed_run_comes_back_as_it_went_in(ledger: Ledger) -> None:
             model_run_id="a",
             segments=(Segment(0, 7, "champions", None), Segment(1, 2, "lapsed", 0.5)),
             metrics={"silhouette": 0.5},
-            inputs=(("orders", "shop.orders", "3"), ("events", "shop.events", "1")),
-            attempt_id="one",
+            inputs=(("orders", "shop.orders", "3", 10), ("events", "shop.events", "1", None)),
             committed_at=ledger.runs()[0].committed_at,
+            rejects=(("orders", "amount is zero", 2),),
         )
     ]
     row = DeltaTable(path(ledger)).to_pandas().iloc[0]
@@ -210,7 +212,9 @@ def test_rows_of_the_ledger_cannot_be_changed(spark: SparkSession, ledger: Ledge
 
 def run_of(run_id: str, revision: int, as_of: date, *tables: str) -> CommittedRun:
     receipts = tuple(Receipt(t, 0, 1) for t in tables)
-    return CommittedRun(as_of, run_id, "run_all", revision, "", receipts, None, None, None, None, (), {})
+    return CommittedRun(
+        as_of, run_id, "one", "run_all", revision, "", receipts, None, None, None, None, (), {}
+    )
 
 
 def test_the_current_run_is_the_last_revision_that_wrote_the_table() -> None:
@@ -229,17 +233,15 @@ def test_the_current_run_is_the_last_revision_that_wrote_the_table() -> None:
 
 
 def test_rows_that_are_staged_but_not_committed_are_not_current(ledger: Ledger) -> None:
-    from spark_seg.tables import REJECTS
-
     def rejects(run_id: str) -> DataFrame:
         return ledger.store.spark.createDataFrame(
-            [(DAY, run_id, "orders", "t", "0", "amount is zero", "{}")], REJECTS.schema
+            [(DAY, run_id, "one", "orders", "t", "0", "amount is zero", "{}")], REJECTS.schema
         )
 
-    ledger.store.stage(rejects("a"), REJECTS, DAY, "a")
+    ledger.store.stage(rejects("a"), REJECTS, Stamp(DAY, "a", "one"))
     assert read_current(ledger, "rejects") is None
     ledger.commit(record("a", 0, DAY, "shop", "features", "rejects"))
-    ledger.store.stage(rejects("b"), REJECTS, DAY, "b")
+    ledger.store.stage(rejects("b"), REJECTS, Stamp(DAY, "b", "one"))
     frame = read_current(ledger, "rejects")
     assert frame is not None
     assert [r.run_id for r in frame.collect()] == ["a"]

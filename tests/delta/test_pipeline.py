@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 from sklearn.metrics import adjusted_rand_score
 
-from spark_seg.config import Settings
+from spark_seg.config import UNSEGMENTED_ID, Settings
 from spark_seg.errors import (
     ConfigError,
     InputError,
@@ -28,7 +28,7 @@ from spark_seg.errors import (
 )
 from spark_seg.pipeline import JOBS, Outcome, make_plan, run_plan
 from spark_seg.pipeline import run as run_module
-from spark_seg.publishing import AttemptConflict, Ledger, Store, read_current
+from spark_seg.publishing import Ledger, Store, collect_garbage, read_current
 
 AS_OF = date(2024, 7, 1)
 LATER = date(2024, 7, 8)
@@ -88,9 +88,16 @@ def current(spark: SparkSession, settings: Settings, table: str, as_of: date = A
 
 
 def assigned(spark: SparkSession, settings: Settings, as_of: date = AS_OF) -> pd.DataFrame:
+    """Who is in a segment."""
     rows = current(spark, settings, "assignments", as_of)
     assert rows is not None
-    return rows.drop(columns=["as_of", "run_id"]).sort_values("customer_id").reset_index(drop=True)
+    return plain(rows[rows["segment_id"] != UNSEGMENTED_ID])
+
+
+def plain(rows: pd.DataFrame) -> pd.DataFrame:
+    """Without the run that wrote them."""
+    rows = rows.drop(columns=["as_of", "run_id", "attempt_id"])
+    return rows.sort_values("customer_id").reset_index(drop=True)
 
 
 def versions(root: Path) -> dict[str, int]:
@@ -146,7 +153,11 @@ def test_every_eligible_customer_gets_one_segment_and_the_planted_groups_are_fou
 ) -> None:
     rows = assigned(spark, published.settings)
     assert len(rows) == rows["customer_id"].nunique() == 3 * SIZE
-    assert "gone-000" not in set(rows["customer_id"])
+    everybody = current(spark, published.settings, "assignments")
+    assert everybody is not None
+    (other,) = everybody[everybody["segment_id"] == UNSEGMENTED_ID].to_dict("records")
+    assert (other["customer_id"], other["segment_name"]) == ("gone-000", "unsegmented")
+    assert other["second_segment_id"] is None or np.isnan(other["second_segment_id"])
     groups = rows["customer_id"].str.split("-").str[0]
     assert adjusted_rand_score(groups, rows["segment_id"]) == 1.0
     assert rows.groupby("segment_id")["segment_name"].nunique().max() == 1
@@ -169,11 +180,26 @@ def test_a_run_writes_what_its_plan_says_and_the_receipts_are_true(
 def test_segments_are_numbered_by_value_and_profiles_add_up(spark: SparkSession, published: Shop) -> None:
     profiles = current(spark, published.settings, "profiles")
     assert profiles is not None
+    outside = profiles["segment_name"] == "unsegmented"
+    (other,) = profiles[outside].to_dict("records")
+    # One customer alone: how many there are is all that is told.
+    assert (other["segment_id"], other["customers"], other["suppressed"]) == (0, 1, True)
+    assert other["revenue"] is None
+    profiles = profiles[~outside]
     for _, rows in profiles.groupby("scheme"):
         assert rows["customers"].sum() == 3 * SIZE
         assert rows["customer_share"].sum() == pytest.approx(1)
-        assert rows["revenue_share"].astype(float).sum() == pytest.approx(1)
+    grid = profiles[profiles["scheme"] == "rfm_grid"]
+    told = grid[~grid["suppressed"]]
+    # Of small cells nothing is told, and of others no more than that these cannot be worked out.
+    assert grid.loc[grid["customers"] < 10, "suppressed"].all() and len(told) > 0
+    assert grid.loc[grid["suppressed"], "customers"].sum() >= 10
+    assert told["revenue"].notna().all() and not grid.loc[grid["suppressed"], "revenue"].notna().any()
+    assert [len(stats) for stats in grid.loc[grid["suppressed"], "feature_stats"]] == [0] * (
+        len(grid) - len(told)
+    )
     clusters = profiles[profiles["scheme"] == "clusters"].sort_values("segment_id")
+    assert clusters["revenue_share"].astype(float).sum() == pytest.approx(1)
     mean_spend = clusters["revenue"].astype(float) / clusters["customers"]
     assert clusters["segment_id"].tolist() == [1, 2, 3]
     assert mean_spend.is_monotonic_decreasing
@@ -243,16 +269,31 @@ def test_case_03_the_same_command_three_times_publishes_once(spark: SparkSession
     assert len(ledger_of(spark, published.settings).runs()) == 1
 
 
-def test_the_number_of_files_and_the_order_of_rows_change_nothing(
-    spark: SparkSession, published: Shop, landed: Shop
+def centres(spark: SparkSession, settings: Settings) -> bytes:
+    """Those of the last model that was trained, to the bit."""
+    trained = [r.model_path for r in ledger_of(spark, settings).runs() if r.model_run_id == r.run_id]
+    clustering: Any = PipelineModel.load(str(trained[-1])).stages[-1]
+    return np.array(clustering.clusterCenters()).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("files", "partitions", "adaptive"),
+    [(4, "8", "false"), pytest.param(16, "200", "true", marks=pytest.mark.slow)],
+)
+def test_case_33_neither_files_nor_the_order_of_rows_nor_how_spark_computes_change_a_bit(
+    spark: SparkSession, published: Shop, landed: Shop, files: int, partitions: str, adaptive: str
 ) -> None:
-    land(spark, landed.root, shop().sample(frac=1, random_state=1), files=5)
-    before = spark.conf.get("spark.sql.shuffle.partitions")
+    land(spark, landed.root, shop().sample(frac=1, random_state=files), files)
+    conf = {"spark.sql.shuffle.partitions": partitions, "spark.sql.adaptive.enabled": adaptive}
+    before = {name: str(spark.conf.get(name)) for name in conf}
     try:
-        spark.conf.set("spark.sql.shuffle.partitions", "7")
+        for name, value in conf.items():
+            spark.conf.set(name, value)
         run(spark, landed.settings)
     finally:
-        spark.conf.set("spark.sql.shuffle.partitions", before)
+        for name, value in before.items():
+            spark.conf.set(name, value)
+    assert centres(spark, landed.settings) == centres(spark, published.settings)
     pd.testing.assert_frame_equal(
         assigned(spark, landed.settings), assigned(spark, published.settings), check_exact=True
     )
@@ -269,10 +310,6 @@ def fail(*_: Any) -> None:
     raise SegmentationError("stopped on purpose")
 
 
-def busy(*_: Any) -> None:
-    raise AttemptConflict("another attempt is writing")
-
-
 def test_a_killed_run_is_invisible_a_failing_retry_clears_it_away_and_a_good_one_is_whole(
     spark: SparkSession, published: Shop, landed: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -281,16 +318,18 @@ def test_a_killed_run_is_invisible_a_failing_retry_clears_it_away_and_a_good_one
         with pytest.raises(KeyboardInterrupt):
             run(spark, landed.settings)
     plan = make_plan(spark, landed.settings, "run_all", AS_OF)
-    assert staged(landed.root, "assignments", plan.run_id) == 3 * SIZE
+    killed = {table: staged(landed.root, table, plan.run_id) for table in TABLES}
+    assert killed["assignments"] == 3 * SIZE + 1
     for table in TABLES:
         assert current(spark, landed.settings, table) is None
     with monkeypatch.context() as patched:
         patched.setattr(run_module, "train", fail)
         with pytest.raises(SegmentationError, match="on purpose"):
             run_plan(plan)
-    for table in TABLES:
-        assert staged(landed.root, table, plan.run_id) == 0
+    # It has taken back its own rows, and touched none of another attempt, which may be at work.
+    assert {table: staged(landed.root, table, plan.run_id) for table in TABLES} == killed
     run_plan(plan)
+    collect_garbage(plan.store, datetime.now(UTC) + timedelta(minutes=1))
     pd.testing.assert_frame_equal(
         assigned(spark, landed.settings), assigned(spark, published.settings), check_exact=True
     )
@@ -302,26 +341,21 @@ def test_a_killed_run_is_invisible_a_failing_retry_clears_it_away_and_a_good_one
     assert PipelineModel.load(model_path).stages
 
 
-def test_an_attempt_that_fails_on_purpose_leaves_no_rows_but_touches_none_of_another_attempt(
+def test_a_late_attempt_touches_nothing_of_the_one_that_is_committed(
     spark: SparkSession, landed: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = make_plan(spark, landed.settings, "run_all", AS_OF)
-    with monkeypatch.context() as patched:
-        patched.setattr(run_module, "train", busy)
-        with pytest.raises(PublishConflict, match="another attempt"):
-            run_plan(plan)
-    assert staged(landed.root, "features", plan.run_id) == 3 * SIZE + 1
+    fast = run(spark, landed.settings)
+    assert plan.run_id == fast.run_id
+    before = {table: current(spark, landed.settings, table) for table in TABLES}
+    with pytest.raises(PublishConflict, match="another attempt of run"):
+        run_plan(plan)
     with monkeypatch.context() as patched:
         patched.setattr(run_module, "train", fail)
         with pytest.raises(SegmentationError, match="on purpose"):
             run_plan(plan)
-    for table in ("features", "rejects"):
-        assert staged(landed.root, table, plan.run_id) == 0
-    fast = run(spark, landed.settings)
-    monkeypatch.setattr(run_module, "train", fail)
-    with pytest.raises(SegmentationError, match="on purpose"):
-        run_plan(plan)
-    assert plan.run_id == fast.run_id
+    for table in TABLES:
+        pd.testing.assert_frame_equal(current(spark, landed.settings, table), before[table])
     for receipt in fast.receipts:
         assert staged(landed.root, receipt.table, fast.run_id) == receipt.rows
 
@@ -344,9 +378,8 @@ def test_case_04_another_configuration_needs_revise_and_the_former_revision_stay
     assert (first.revision, second.revision) == (0, 1)
     assert second.run_id == revised.run_id != first.run_id
     assert set(current(spark, changed, "assignments")["run_id"]) == {revised.run_id}  # type: ignore[index]
-    old = ledger_of(spark, changed).store.read_run("assignments", AS_OF, first.run_id).toPandas()
-    old = old.drop(columns=["as_of", "run_id"]).sort_values("customer_id").reset_index(drop=True)
-    pd.testing.assert_frame_equal(old, before)
+    old = ledger_of(spark, changed).store.read_run("assignments", first.stamp).toPandas()
+    pd.testing.assert_frame_equal(plain(old[old["segment_id"] != UNSEGMENTED_ID]), before)
     # The same groups, so the same ids, although the vectors are others.
     after = assigned(spark, changed)
     assert (after["segment_id"] == before["segment_id"]).all()
@@ -420,7 +453,10 @@ def week(spark: SparkSession, published: Shop, tmp_path_factory: pytest.TempPath
     shutil.copytree(published.root / "orders", root / "orders")
     result = Shop.__new__(Shop)
     result.root = root
-    result.settings = settings_for(root, **CHEAP)
+    # Everybody buys of one category.
+    features = "{recency_days: {impute: max, log: true}, frequency: {impute: 0, log: true}, "
+    features += "category_breadth: {}, monetary: {impute: 0, log: true}}"
+    result.settings = settings_for(root, **CHEAP, **{"preparation.features": features})
     run(spark, result.settings, "build_features")
     run(spark, result.settings, "train_segments")
     run(spark, result.settings, "build_features", LATER)
@@ -432,6 +468,15 @@ def test_jobs_one_by_one_give_what_run_all_gives(spark: SparkSession, published:
     pd.testing.assert_frame_equal(
         assigned(spark, week.settings), assigned(spark, published.settings), check_exact=True
     )
+
+
+def test_case_29_and_33_a_constant_feature_is_reported_and_changes_no_bit_of_the_model(
+    spark: SparkSession, published: Shop, week: Shop
+) -> None:
+    runs = DeltaTable(week.root / "published" / "runs").to_pandas()
+    (dropped,) = runs.loc[runs["job"] == "train_segments", "dropped_features"]
+    assert ("category_breadth", "the same for all customers") in [tuple(d.values()) for d in dropped]
+    assert centres(spark, week.settings) == centres(spark, published.settings)
 
 
 def test_a_later_day_is_scored_with_the_saved_model_and_nothing_is_fitted(
@@ -452,7 +497,7 @@ def test_a_later_day_is_scored_with_the_saved_model_and_nothing_is_fitted(
     assert list((week.root / "published" / "models").iterdir()) == [Path(trained.model_path).parent]
 
 
-def test_a_refit_on_a_later_day_keeps_the_ids_of_customers_who_did_not_move(
+def test_case_34_a_refit_on_a_later_day_keeps_the_ids_of_customers_who_did_not_move(
     spark: SparkSession, copied: Shop
 ) -> None:
     run(spark, copied.settings, as_of=LATER)
@@ -577,13 +622,13 @@ def test_views_of_a_database_show_committed_runs_only(
     settings = settings_for(landed.root, **CHEAP, **place)
     first = run(spark, settings)
     view = spark.table(f"{database}.current_assignments")
-    assert view.count() == 3 * SIZE
+    assert view.count() == 3 * SIZE + 1
     changed = settings_for(landed.root, **CHEAP, **place, seed=7)
     with monkeypatch.context() as patched:
         patched.setattr(Ledger, "commit", stop)
         with pytest.raises(KeyboardInterrupt):
             run(spark, changed, revise=True)
-    assert spark.table(f"{database}.assignments").count() == 6 * SIZE
+    assert spark.table(f"{database}.assignments").count() == 2 * (3 * SIZE + 1)
 
     def shown(table: str) -> set[str]:
         return {r["run_id"] for r in spark.table(f"{database}.current_{table}").select("run_id").collect()}

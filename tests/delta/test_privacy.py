@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from configured import KEY, settings_for
 from pyspark.sql import SparkSession
-from test_pipeline import AS_OF, CHEAP, assigned, current, land, run, shop
+from test_pipeline import AS_OF, CHEAP, assigned, current, land, ledger_of, run, shop
 
 from spark_seg.config import PrivacySettings, Settings
 from spark_seg.errors import ConfigError, PublishConflict
@@ -163,3 +164,51 @@ def test_case_40_an_erasure_beside_a_run_leaves_nobody_behind(
     # What the run that gave up had written is still in files that no version needs: the next look says so.
     assert forget(spark, settings).clean
     assert {Path(file).parts[0] for file in files_with(root, tuple(map(named, VICTIMS)))} == {"erasures"}
+
+
+# ---------------------------------------------------------------- consent
+
+
+def test_case_42_who_has_not_agreed_is_as_if_never_there_and_others_say_for_what(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    given = shop()
+    everybody = sorted(set(given["customer_id"]))
+    refused = set(VICTIMS)
+    rows = [(c, "profile", c not in refused) for c in everybody] + [
+        (c, "activate", True) for c in everybody[:9]
+    ]
+    land(spark, tmp_path, given)
+    spark.createDataFrame(rows, "customer string, purpose string, granted boolean").write.format(
+        "delta"
+    ).save(f"{tmp_path}/consents")
+    columns = "{customer_id: customer, purpose: purpose, granted: granted}"
+    consents = {"sources.consents": f"[{{path: {tmp_path}/consents, columns: {columns}}}]"}
+    asked = settings_for(tmp_path, **CHEAP, **consents)
+    run(spark, asked, "build_features")
+    without = tmp_path / "without"
+    without.mkdir()
+    land(spark, without, given[~given["customer_id"].isin(refused)])
+    plain = settings_for(without, **CHEAP)
+    run(spark, plain, "build_features")
+    ours, theirs = (current(spark, s, "features") for s in (asked, plain))
+    assert ours is not None and theirs is not None
+    may = ["may_activate", "may_experiment"]
+    apart = ["run_id", "attempt_id", *may]
+    one, other = (f.sort_values("customer_id", ignore_index=True).drop(columns=apart) for f in (ours, theirs))
+    pd.testing.assert_frame_equal(one, other, check_exact=True)
+    agreed = ours.set_index("customer_id")
+    assert {c: bool(agreed.loc[c, may[0]]) for c in agreed.index} == {
+        c: c in everybody[:9] for c in agreed.index
+    }
+    assert not agreed[may[1]].any()
+    assert theirs[may].isna().all(axis=None)
+    (reason,) = [r for r in ledger_of(spark, asked).runs()[0].rejects if r[1] == "no_consent"]
+    assert reason == ("orders", "no_consent", int(given["customer_id"].isin(refused).sum()))
+    # Their rows are kept nowhere, and a decision of later is another input: it needs a revision.
+    assert files_with(tmp_path / "published", VICTIMS) == []
+    spark.createDataFrame(
+        [(VICTIMS[0], "profile", True)], "customer string, purpose string, granted boolean"
+    ).write.format("delta").mode("append").save(f"{tmp_path}/consents")
+    with pytest.raises(PublishConflict, match="--revise"):
+        make_plan(spark, asked, "build_features", AS_OF)

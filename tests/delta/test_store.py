@@ -22,11 +22,16 @@ from pyspark.sql.types import IntegerType, StringType
 
 from spark_seg.config import PublishingSettings
 from spark_seg.errors import InputError, PublishConflict, SegmentationError
-from spark_seg.publishing import AttemptConflict, Store, is_conflict
-from spark_seg.tables import ASSIGNMENTS, FEATURES, PUBLISHED, REJECTS, SPARK_FAILURES, Field
+from spark_seg.publishing import Store
+from spark_seg.tables import ASSIGNMENTS, FEATURES, PUBLISHED, REJECTS, Field, Stamp
 
 DAY, NEXT = date(2024, 1, 1), date(2024, 1, 2)
 ONE, TWO = "1" * 20, "2" * 20
+TRY = "a" * 32
+
+
+def by(run_id: str, as_of: date = DAY, attempt: str = TRY) -> Stamp:
+    return Stamp(as_of, run_id, attempt)
 
 
 @pytest.fixture
@@ -44,13 +49,14 @@ def schema(spark: SparkSession) -> Iterator[str]:
 
 def rows(store: Store, *ids: str, as_of: date = DAY, run_id: str = ONE, segment: int = 1) -> DataFrame:
     return store.spark.createDataFrame(
-        [(as_of, run_id, i, segment, "a", 0.5, 1.0, 2, 0.3, "champions") for i in ids], ASSIGNMENTS.schema
+        [(as_of, run_id, TRY, i, segment, "a", 0.5, 1.0, 2, 0.3, "champions", True, None) for i in ids],
+        ASSIGNMENTS.schema,
     )
 
 
 def stage(store: Store, *ids: str, as_of: date = DAY, run_id: str = ONE, segment: int = 1) -> tuple[int, int]:
     frame = rows(store, *ids, as_of=as_of, run_id=run_id, segment=segment)
-    receipt = store.stage(frame, ASSIGNMENTS, as_of, run_id)
+    receipt = store.stage(frame, ASSIGNMENTS, by(run_id, as_of))
     assert receipt.table == "assignments"
     return receipt.version, receipt.rows
 
@@ -87,14 +93,14 @@ def test_staging_twice_equals_once_and_never_touches_another_run(any_store: Stor
 
 def test_taking_back_removes_the_rows_of_one_run_only(any_store: Store) -> None:
     store = any_store
-    store.discard("assignments", DAY, ONE)  # nothing there: nothing happens
+    store.discard("assignments", by(ONE))  # nothing there: nothing happens
     assert store.read("assignments") is None
     stage(store, "x", "y")
     stage(store, "x", run_id=TWO)
     version, _ = stage(store, "z", as_of=NEXT)
-    store.discard("assignments", DAY, ONE)
+    store.discard("assignments", by(ONE))
     assert content(store) == [("2024-01-01", TWO, "x", 1), ("2024-01-02", ONE, "z", 1)]
-    store.discard("assignments", DAY, ONE)
+    store.discard("assignments", by(ONE))
     table = store.spark.sql(
         f"DESCRIBE HISTORY {store.ref('assignments').table or repr(store.ref('assignments').path)}"
     )
@@ -103,8 +109,8 @@ def test_taking_back_removes_the_rows_of_one_run_only(any_store: Store) -> None:
 
 def test_a_frame_is_read_back_as_it_was_written(store: Store) -> None:
     frame = rows(store, "x", "y")
-    receipt = store.stage(frame, ASSIGNMENTS, DAY, ONE)
-    back = store.read_run("assignments", DAY, ONE, receipt.version)
+    receipt = store.stage(frame, ASSIGNMENTS, by(ONE))
+    back = store.read_run("assignments", by(ONE), receipt.version)
     assert_df_equality(back, frame, ignore_row_order=True, ignore_metadata=True, ignore_nullable=True)
 
 
@@ -118,16 +124,36 @@ def test_a_version_is_read_as_it_was(store: Store) -> None:
         store.read("assignments", 99)
 
 
-def test_an_empty_frame_is_refused_and_deletes_nothing(any_store: Store) -> None:
+def test_an_empty_frame_is_refused_and_deletes_nothing_of_other_attempts(any_store: Store) -> None:
     store = any_store
     with pytest.raises(SegmentationError, match=r"assignments: staged rows .* got 0 rows"):
         stage(store)
     stage(store, "x", "y")
     with pytest.raises(
-        SegmentationError, match="must be some and unique by as_of, run_id, customer_id; got 0"
+        SegmentationError, match="must be some and unique by as_of, run_id, attempt_id, customer_id; got 0"
     ):
-        stage(store)
+        store.stage(rows(store), ASSIGNMENTS, by(ONE, attempt="b" * 32))
     assert len(content(store)) == 2
+
+
+def test_attempts_of_one_run_share_no_rows(any_store: Store) -> None:
+    store = any_store
+    stage(store, "x", "y")
+    late = by(ONE, attempt="b" * 32)
+    frame = rows(store, "x", segment=9).withColumns(late.columns)
+    assert store.stage(frame, ASSIGNMENTS, late).rows == 1
+    assert store.read_run("assignments", by(ONE)).count() == 2
+    store.discard("assignments", late)
+    assert [(c, s) for _, _, c, s in content(store)] == [("x", 1), ("y", 1)]
+
+
+def test_the_sum_over_the_content_depends_on_neither_order_nor_run(store: Store) -> None:
+    there = store.stage(rows(store, "x", "y", "z"), ASSIGNMENTS, by(ONE))
+    back = rows(store, "z", "y", "x", run_id=TWO).repartition(3)
+    again = store.stage(back, ASSIGNMENTS, by(TWO))
+    other = store.stage(rows(store, "x", "y", "z", segment=2), ASSIGNMENTS, by(ONE))
+    assert there.content == again.content != other.content
+    assert there.content is not None
 
 
 def test_repeated_keys_are_refused_and_not_left_behind(store: Store) -> None:
@@ -141,19 +167,28 @@ def test_rows_of_another_run_cannot_be_smuggled_in(any_store: Store) -> None:
     store = any_store
     stage(store, "x", run_id=TWO)
     with pytest.raises(Exception, match="DELTA_REPLACE_WHERE_MISMATCH"):
-        store.stage(rows(store, "y", run_id=TWO), ASSIGNMENTS, DAY, ONE)
+        store.stage(rows(store, "y", run_id=TWO), ASSIGNMENTS, by(ONE))
     assert content(store) == [("2024-01-01", TWO, "x", 1)]
 
 
 def test_rejects_may_repeat_because_they_have_no_key(store: Store) -> None:
-    twice = [(DAY, ONE, "orders", "t", "0", "amount is zero", "{}")] * 2
+    twice = [(DAY, ONE, TRY, "orders", "t", "0", "amount is zero", "{}")] * 2
     frame = store.spark.createDataFrame(twice, REJECTS.schema)
-    assert store.stage(frame, REJECTS, DAY, ONE).rows == 2
+    assert store.stage(frame, REJECTS, by(ONE)).rows == 2
+
+
+def test_a_table_of_before_attempts_is_refused_with_a_sentence(store: Store) -> None:
+    old = rows(store, "x").drop("attempt_id")
+    old.write.format("delta").partitionBy("as_of", "run_id").save(store.ref("assignments").path)
+    with pytest.raises(PublishConflict, match=r"got a table without attempt_id in .* spark-seg migrate"):
+        stage(store, "y")
 
 
 def test_a_type_that_changed_is_refused_with_a_sentence_before_anything_is_written(store: Store) -> None:
     other = rows(store, "x").withColumn("segment_id", F.lit("one")).withColumn("distance", F.lit(1))
-    other.write.format("delta").partitionBy("as_of", "run_id").save(store.ref("assignments").path)
+    other.write.format("delta").partitionBy("as_of", "run_id", "attempt_id").save(
+        store.ref("assignments").path
+    )
     with pytest.raises(PublishConflict) as refused:
         stage(store, "y")
     assert [p.split(";")[0] for p in refused.value.problems] == [
@@ -166,7 +201,7 @@ def test_a_type_that_changed_is_refused_with_a_sentence_before_anything_is_writt
 
 def test_assignments_from_before_the_second_confidence_have_none(store: Store) -> None:
     old = rows(store, "x").drop("second_confidence")
-    old.write.format("delta").partitionBy("as_of", "run_id").save(store.ref("assignments").path)
+    old.write.format("delta").partitionBy("as_of", "run_id", "attempt_id").save(store.ref("assignments").path)
     stage(store, "y", run_id=TWO)
     frame = store.read("assignments")
     assert frame is not None
@@ -185,10 +220,10 @@ def test_new_features_become_columns_and_old_rows_have_none_of_them(
     store = Store(spark, settings)
     plain = FEATURES.extended((Field("lifecycle_stage", StringType(), "stage"),))
     wider = plain.extended((Field("frequency_9d", IntegerType(), "orders"),))
-    old = spark.createDataFrame([(DAY, ONE, "x", "new")], plain.schema)
-    store.stage(old, plain, DAY, ONE)
-    store.stage(spark.createDataFrame([(NEXT, ONE, "x", "new", 7)], wider.schema), wider, NEXT, ONE)
-    store.stage(spark.createDataFrame([(NEXT, TWO, "x", "new")], plain.schema), plain, NEXT, TWO)
+    old = spark.createDataFrame([(DAY, ONE, TRY, "x", "new")], plain.schema)
+    store.stage(old, plain, by(ONE))
+    store.stage(spark.createDataFrame([(NEXT, ONE, TRY, "x", "new", 7)], wider.schema), wider, by(ONE, NEXT))
+    store.stage(spark.createDataFrame([(NEXT, TWO, TRY, "x", "new")], plain.schema), plain, by(TWO, NEXT))
     frame = store.read("features")
     assert frame is not None
     found = {(r.as_of, r.run_id): r.frequency_9d for r in frame.collect()}
@@ -201,13 +236,13 @@ def test_a_table_is_created_so_that_others_can_read_it_and_no_customer_gets_into
     planted = [f"planted-customer-{i}" for i in range(3)]
     for n in range(11):  # past a checkpoint
         frame = rows(store, *planted, run_id=f"{n:020}").coalesce(1)
-        store.stage(frame, ASSIGNMENTS, DAY, f"{n:020}")
+        store.stage(frame, ASSIGNMENTS, by(f"{n:020}"))
     path = Path(store.ref("assignments").path or "")
     table = DeltaTable(path)
     configuration = table.metadata().configuration
     assert configuration["delta.enableDeletionVectors"] == "false"
     assert configuration["delta.dataSkippingStatsColumns"] == "segment_id"
-    assert table.metadata().partition_columns == ["as_of", "run_id"]
+    assert table.metadata().partition_columns == ["as_of", "run_id", "attempt_id"]
     assert not set(table.protocol().reader_features or []) & {
         "deletionVectors",
         "columnMapping",
@@ -255,7 +290,7 @@ def test_a_missing_table_is_nothing_to_read_and_a_sentence_where_rows_are_needed
     assert store.read("assignments") is None
     assert store.read("assignments", 0) is None
     with pytest.raises(InputError, match="assignments: not found at"):
-        store.read_run("assignments", DAY, ONE)
+        store.read_run("assignments", by(ONE))
 
 
 def test_a_table_that_cannot_be_read_is_not_taken_for_a_missing_one(store: Store) -> None:
@@ -272,34 +307,6 @@ def test_a_table_that_cannot_be_read_is_not_taken_for_a_missing_one(store: Store
         broken.read("profiles")
 
 
-def test_two_attempts_at_the_same_time_are_told_apart(store: Store) -> None:
-    stage(store, "other", run_id=TWO)
-    stage(store, "x")
-    caught: list[BaseException] = []
-
-    def slowly(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        time.sleep(4)
-        yield from batches
-
-    def attempt() -> None:
-        slow = rows(store, "x", "y").coalesce(1).mapInArrow(slowly, ASSIGNMENTS.schema)
-        try:
-            # The second half of stage, so that the sleep falls into the write alone.
-            store._replace(slow, ASSIGNMENTS, DAY, ONE, new=False)
-        except BaseException as error:
-            caught.append(error)
-
-    thread = threading.Thread(target=attempt)
-    thread.start()
-    time.sleep(2)
-    stage(store, "x", "z")
-    thread.join()
-    (error,) = caught
-    assert isinstance(error, SPARK_FAILURES)
-    assert is_conflict(error)
-    assert [c for _, run, c, _ in content(store) if run == ONE] == ["x", "z"]
-
-
 def test_case_15_a_table_that_is_altered_meanwhile_is_written_all_the_same(store: Store) -> None:
     stage(store, "other", run_id=TWO)
     receipts: list[object] = []
@@ -310,7 +317,7 @@ def test_case_15_a_table_that_is_altered_meanwhile_is_written_all_the_same(store
 
     def attempt() -> None:
         slow = rows(store, "x", "y").coalesce(1).mapInArrow(slowly, ASSIGNMENTS.schema)
-        receipts.append(store.stage(slow, ASSIGNMENTS, DAY, ONE))
+        receipts.append(store.stage(slow, ASSIGNMENTS, by(ONE)))
 
     thread = threading.Thread(target=attempt)
     thread.start()
@@ -326,19 +333,21 @@ def test_case_15_a_table_that_is_altered_meanwhile_is_written_all_the_same(store
     assert [h["operation"] for h in reversed(history)].count("SET TBLPROPERTIES") == 1
 
 
-def test_a_conflict_of_attempts_is_a_publish_conflict_with_a_sentence(
+def test_a_table_that_others_always_change_is_given_up_with_a_sentence(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    tries = []
+
     def conflict(*_: object, **__: object) -> None:
+        tries.append(1)
         raise AnalysisException("[DELTA_CONCURRENT_APPEND.WITH_PARTITION_HINT] Transaction conflict")
 
     monkeypatch.setattr(Store, "_replace", conflict)
-    with pytest.raises(
-        AttemptConflict, match=f"another attempt is writing run {ONE} at the same time"
-    ) as one:
+    monkeypatch.setattr("spark_seg.publishing.store.wait", lambda _: None)
+    with pytest.raises(PublishConflict, match="assignments: must not be changed by others") as one:
         stage(store, "x")
-    assert isinstance(one.value, PublishConflict)
     assert one.value.exit_code == 6
+    assert len(tries) == 5
 
 
 def test_any_other_failure_of_a_write_is_told_as_it_is(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

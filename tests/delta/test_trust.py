@@ -1,4 +1,4 @@
-"""What a run meets on its way: a crash after its commit, other inputs, readers who look all the time."""
+"""What a run meets on its way: a crash after its commit, late rows, a full disk, readers all the time."""
 
 from __future__ import annotations
 
@@ -10,9 +10,26 @@ import pytest
 from configured import settings_for
 from deltalake import DeltaTable
 from pyspark.sql import SparkSession
-from test_pipeline import AS_OF, CHEAP, Shop, assigned, copied, land, landed, ledger_of, published, run, shop
+from test_pipeline import (
+    AS_OF,
+    CHEAP,
+    SIZE,
+    Shop,
+    assigned,
+    copied,
+    current,
+    land,
+    landed,
+    ledger_of,
+    published,
+    run,
+    shop,
+)
 
+from spark_seg.errors import PublishConflict
+from spark_seg.pipeline import make_plan, run_plan
 from spark_seg.publishing import points
+from spark_seg.tables import SPARK_FAILURES
 
 __all__ = ["copied", "landed", "published"]
 
@@ -50,6 +67,39 @@ def test_case_16_inputs_that_are_overwritten_meanwhile_change_nothing(
     )
 
 
+def test_case_10_and_25_late_rows_and_a_full_disk_leave_the_old_run_and_the_retry_has_them(
+    spark: SparkSession, copied: Shop
+) -> None:
+    before, published_once = assigned(spark, copied.settings), contents(copied.root, copied.outcome.run_id)
+    late = shop(SIZE + 1)
+    late = late[late["customer_id"] == f"daily-{SIZE:03}"]
+    land(spark, copied.root, pd.concat([shop(), late]))
+    with pytest.raises(PublishConflict, match=r"made from another configuration, code version or input"):
+        make_plan(spark, copied.settings, "run_all", AS_OF)
+
+    plan = make_plan(spark, copied.settings, "run_all", AS_OF, revise=True)
+    # A file where Spark wants to make the folder of the rows: it fails as on a disk that takes no more.
+    folder = copied.root / "published" / "assignments" / f"as_of={AS_OF}"
+    in_the_way = folder / f"run_id={plan.run_id}"
+    in_the_way.write_text("full")
+    with pytest.raises(SPARK_FAILURES):
+        run_plan(plan)
+    assert [r.revision for r in ledger_of(spark, copied.settings).runs()] == [0]
+    pd.testing.assert_frame_equal(assigned(spark, copied.settings), before, check_exact=True)
+
+    in_the_way.unlink()
+    retried = run(spark, copied.settings, revise=True)
+    assert retried.run_id == plan.run_id
+    assert [r.revision for r in ledger_of(spark, copied.settings).runs()] == [0, 1]
+    for receipt in retried.receipts:
+        shown = current(spark, copied.settings, receipt.table)
+        assert shown is not None and len(shown) == receipt.rows
+    after = assigned(spark, copied.settings)
+    assert set(after["customer_id"]) - set(before["customer_id"]) == set(late["customer_id"])
+    assert len(after) == len(before) + 1
+    assert contents(copied.root, copied.outcome.run_id) == published_once
+
+
 @pytest.mark.slow
 def test_case_14_a_reader_who_looks_all_the_time_never_sees_half_a_run(
     spark: SparkSession, copied: Shop
@@ -81,6 +131,14 @@ def test_case_14_a_reader_who_looks_all_the_time_never_sees_half_a_run(
     assert len(seen) >= 200
     assert len(set(seen)) >= 5
     assert len(ledger_of(spark, copied.settings).runs()) == 6
+
+
+def contents(root: Path, run_id: str) -> dict[str, list[str]]:
+    """Every row of a run in every table that shows customers."""
+    return {
+        table: sorted(map(str, rows(root / "published", table, run_id).to_dict("records")))
+        for table in ("features", "assignments", "profiles")
+    }
 
 
 def newest(root: Path) -> str:

@@ -30,7 +30,7 @@ from spark_seg.publishing import (
     read_current,
     save_model,
 )
-from spark_seg.tables import PUBLISHED, REJECTS
+from spark_seg.tables import PUBLISHED, REJECTS, Stamp
 
 ONE, TWO = "1" * 20, "2" * 20
 
@@ -41,12 +41,12 @@ def ledger(spark: SparkSession, tmp_path: Path) -> Ledger:
 
 
 def rejects(ledger: Ledger, run_id: str, reason: str) -> DataFrame:
-    row = (DAY, run_id, "orders", "t", "0", reason, "{}")
+    row = (DAY, run_id, "one", "orders", "t", "0", reason, "{}")
     return ledger.store.spark.createDataFrame([row], REJECTS.schema)
 
 
 def stage(ledger: Ledger, run_id: str, reason: str = "amount is zero") -> Receipt:
-    return ledger.store.stage(rejects(ledger, run_id, reason), REJECTS, DAY, run_id)
+    return ledger.store.stage(rejects(ledger, run_id, reason), REJECTS, Stamp(DAY, run_id, "one"))
 
 
 def commit(ledger: Ledger, run_id: str, revision: int) -> None:

@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pytest
 from landed import AS_OF, Rows, arguments, planted_orders, published, settings_of, write_delta, write_settings
-from test_entry_points import LIGHT, ended, overlay
+from test_entry_points import LIGHT, ended
 
 from spark_seg.publishing.points import POINTS
 
-__all__ = ["overlay"]
 KILLED = str(Path(__file__).with_name("killed.py"))
 SEEDS = (1, 2, 3)
 TABLES = ("features", "assignments", "profiles", "rejects")
@@ -23,7 +22,10 @@ def shown(root: Path) -> tuple[str, dict[str, list[str]]]:
     """The run that counts for `AS_OF`, and its rows of each table, as a reader without Spark sees them."""
     runs = [run for run in published(root, "runs") if run["as_of"] == date.fromisoformat(AS_OF)]
     run = max(runs, key=lambda run: run["revision"])
-    rows = {t: [row for row in published(root, t) if row["run_id"] == run["run_id"]] for t in TABLES}
+    who = (run["run_id"], run["attempt_id"])
+    rows = {
+        t: [row for row in published(root, t) if (row["run_id"], row["attempt_id"]) == who] for t in TABLES
+    }
     for receipt in run["receipts"]:
         if receipt["table"] in rows:
             assert len(rows[receipt["table"]]) == receipt["rows"], receipt
@@ -34,7 +36,8 @@ def shown(root: Path) -> tuple[str, dict[str, list[str]]]:
 
 def content(rows: Rows) -> list[str]:
     """Rows without the run that wrote them, in an order of their own."""
-    return sorted(str({name: value for name, value in row.items() if name != "run_id"}) for row in rows)
+    run = ("run_id", "attempt_id")
+    return sorted(str({name: value for name, value in row.items() if name not in run}) for row in rows)
 
 
 @pytest.fixture(scope="module")

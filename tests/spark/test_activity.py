@@ -10,10 +10,11 @@ import pytest
 from chispa import assert_df_equality
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from shop import day, trusted_events, trusted_orders
+from shop import day, events_of, orders_of, trusted_events, trusted_orders
 
 from spark_seg.activity import daily_activity
-from spark_seg.config import EngagementSettings, FeatureSettings
+from spark_seg.cleaning import Rules, clean_events, clean_orders
+from spark_seg.config import CleaningSettings, EngagementSettings, FeatureSettings
 from spark_seg.features import build_features
 from spark_seg.tables import activity_spec
 
@@ -127,6 +128,37 @@ def test_the_activity_of_a_history_is_that_of_its_parts_one_after_the_other(
         ignore_row_order=True,
         ignore_nullable=True,
     )
+
+
+@pytest.mark.slow
+def test_case_26_a_customer_who_did_half_of_a_million_things_is_counted_like_everybody(
+    spark: SparkSession,
+) -> None:
+    things, others = 1_000_000, 1_000
+    number = F.col("id").cast("string")
+    customer = F.when(F.col("id") % 2 == 0, "whale").otherwise(
+        F.concat(F.lit("c"), (F.col("id") % others).cast("string"))
+    )
+    at = F.date_add(F.lit(day("2024-01-01")), (F.col("id") / others % 30).cast("int")).cast("string")
+    rows = spark.range(things).select(customer.alias("customer_id"), number.alias("event_id"), at.alias("at"))
+    bought = rows.selectExpr(
+        "customer_id", "event_id order_id", "at ordered_at", "'0.10' amount", "'a' category"
+    )
+    acted = rows.selectExpr("customer_id", "event_id", "at occurred_at", "'visit' kind", "'s' subject")
+    as_of = day("2024-02-01")
+    settings = FeatureSettings(engagement=ENGAGEMENT)
+    rules = Rules(CleaningSettings(), as_of, frozenset(ENGAGEMENT.kinds))
+    orders, events = clean_orders(orders_of(bought), rules), clean_events(events_of(acted), rules)
+    activity = daily_activity(orders.kept, events.kept, ENGAGEMENT)
+    built = build_features(activity, None, as_of, settings).select(
+        "customer_id", "frequency", "monetary", "visit_count", "visit_days", "recency_days"
+    )
+    found = {row["customer_id"]: tuple(row)[1:] for row in built.collect()}
+    each = things // others
+    assert found.pop("whale") == (things // 2, money(str(things // 20)), things // 2, 30, 2)
+    assert len(found) == others // 2
+    assert set(found.values()) == {(each, money(str(each // 10)), each, 30, 2)}
+    assert (orders.counts().kept, events.counts().kept) == (things, things)
 
 
 def test_each_source_is_read_once_and_moved_once_for_all_features(

@@ -17,7 +17,6 @@ from pyspark.sql import functions as F
 from shop import EVENT_ROLES, ORDER_ROLES, customers_of, events_of, orders_of, table, text_rows
 
 from spark_seg.cleaning import (
-    AFTER_AS_OF,
     CUSTOMER_RULES,
     EVENT_RULES,
     ORDER_RULES,
@@ -28,18 +27,19 @@ from spark_seg.cleaning import (
     clean_customers,
     clean_events,
     clean_orders,
-    reject_rows,
+    consents_of,
 )
+from spark_seg.cleaning.rules import AFTER_AS_OF
 from spark_seg.config import CleaningSettings
 from spark_seg.errors import InputError
 from spark_seg.sources import OpenedSources, canonical_orders
-from spark_seg.tables import REJECTS
+from spark_seg.tables import REJECTS, Stamp, conform
 
 Row = dict[str, str | None]
 
 AS_OF = date(2024, 3, 1)
-#: A customer who was erased.
-GONE = "gone"
+#: A customer who was erased, and one who was never asked.
+GONE, UNASKED = "gone", "unasked"
 #: Everything that can be strict is strict, so that every rule can be broken.
 STRICT = CleaningSettings.model_validate(
     {
@@ -75,6 +75,7 @@ GOOD_EVENT: Row = {
 BROKEN_ORDERS: dict[str, list[Row]] = {
     "erased": [{"customer_id": GONE}],
     "null_customer_id": [{"customer_id": None}, {"customer_id": ""}, {"customer_id": " \u00a0"}],
+    "no_consent": [{"customer_id": UNASKED}],
     "null_order_id": [{"order_id": None}, {"order_id": "\t"}],
     "null_ordered_at": [{"ordered_at": None}, {"ordered_at": "  "}, {"ordered_at": "\u00a0"}],
     "unparseable_ordered_at": [{"ordered_at": "2024-02-30"}, {"ordered_at": "soon"}],
@@ -97,6 +98,7 @@ BROKEN_ORDERS: dict[str, list[Row]] = {
 BROKEN_EVENTS: dict[str, list[Row]] = {
     "erased": [{"customer_id": GONE}],
     "null_customer_id": [{"customer_id": None}, {"customer_id": " "}],
+    "no_consent": [{"customer_id": UNASKED}],
     "null_occurred_at": [{"occurred_at": None}],
     "unparseable_occurred_at": [{"occurred_at": "yesterday"}],
     "before_earliest": [{"occurred_at": "2019-12-31"}],
@@ -107,6 +109,7 @@ BROKEN_EVENTS: dict[str, list[Row]] = {
 BROKEN_CUSTOMERS: dict[str, list[Row]] = {
     "erased": [{"customer_id": GONE}],
     "null_customer_id": [{"customer_id": None}, {"customer_id": ""}],
+    "no_consent": [{"customer_id": UNASKED}],
 }
 
 
@@ -123,8 +126,12 @@ def customers(spark: SparkSession, rows: Sequence[Row]) -> DataFrame:
 
 
 def rules(spark: SparkSession) -> Rules:
-    """`RULES`, after somebody was erased."""
-    return replace(RULES, erased=spark.createDataFrame([(GONE,)], "customer_id string"))
+    """`RULES`, after somebody was erased, and the others but one have agreed."""
+
+    def named(*names: str) -> DataFrame:
+        return spark.createDataFrame([(name,) for name in names], "customer_id string")
+
+    return replace(RULES, erased=named(GONE), consenting=named("a", "good", GONE))
 
 
 def finished(cleaned: Cleaned) -> tuple[list[Any], Counts, list[Any]]:
@@ -149,7 +156,7 @@ def test_every_rule_has_a_row_that_breaks_it(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_a_row_that_breaks_one_rule_is_rejected_for_exactly_that_reason(
+def test_case_18_a_row_that_breaks_one_rule_is_rejected_for_exactly_that_reason(
     spark: SparkSession, name: str
 ) -> None:
     _, broken, frame_of, clean = TABLES[name]
@@ -160,8 +167,9 @@ def test_a_row_that_breaks_one_rule_is_rejected_for_exactly_that_reason(
     rows.append({"customer_id": "good", marks[name]: "kept"})
     kept, counts, rejects = finished(clean(frame_of(spark, rows), rules(spark)))
     found = {json.loads(r["row"])[marks[name]]: r["reason"] for r in rejects}
-    # Who was erased is counted, and kept nowhere.
-    assert found == {mark: reason for mark, (reason, _) in wanted.items() if reason != "erased"}
+    # Who was erased, or has not agreed, is counted, and kept nowhere.
+    nowhere = {"erased", "no_consent"}
+    assert found == {mark: reason for mark, (reason, _) in wanted.items() if reason not in nowhere}
     assert [row["customer_id"] for row in kept] == ["good"]
     assert counts.reasons == {reason: len(rows) for reason, rows in broken.items()}
     assert (counts.rows, counts.kept) == (len(rows), 1)
@@ -192,7 +200,6 @@ def test_every_good_row_is_kept_and_nothing_is_written_to_rejects(spark: SparkSe
         kept, counts, rejects = finished(cleaned)
         assert (len(kept), counts.reasons, rejects) == (1, {}, [])
         assert cleaned.rejects(counts, keep_after_as_of=True) is None
-    assert reject_rows([], AS_OF, "r1") is None
 
 
 def test_the_borders_of_the_dates_are_the_first_and_the_last_day(spark: SparkSession) -> None:
@@ -284,14 +291,16 @@ def test_without_a_currency_in_the_configuration_none_is_checked(spark: SparkSes
 # ---------------------------------------------------------------- duplicates
 
 
-def test_an_exact_duplicate_counts_once(spark: SparkSession) -> None:
+def test_case_20_an_exact_duplicate_counts_once(spark: SparkSession) -> None:
     kept, counts, rejects = finished(clean_orders(orders(spark, [{}, {}, {}]), RULES))
     assert len(kept) == 1
     assert counts.reasons == {"duplicate": 2}
     assert [r["reason"] for r in rejects] == ["duplicate"] * 2
 
 
-def test_of_conflicting_rows_the_latest_stays_and_then_the_largest_amount(spark: SparkSession) -> None:
+def test_case_20_of_conflicting_rows_the_latest_stays_and_then_the_largest_amount(
+    spark: SparkSession,
+) -> None:
     rows: list[Row] = [
         {"amount": "99", "ordered_at": "2024-02-01"},
         {"amount": "10", "ordered_at": "2024-02-02"},
@@ -420,15 +429,14 @@ def test_rejected_rows_keep_what_the_source_said_and_where_it_came_from(spark: S
     _, counts, _ = finished(cleaned)
     frame = cleaned.rejects(counts, keep_after_as_of=True)
     assert frame is not None
-    published = reject_rows([frame], AS_OF, "r1")
-    assert published is not None
-    assert published.columns == REJECTS.columns
-    [reject] = published.collect()
+    stamp = Stamp(AS_OF, "r1", "a1")
+    [reject] = conform(frame.withColumns(stamp.columns), REJECTS).collect()
     said = {k: v for k, v in (GOOD_ORDER | row).items() if v is not None}
     assert json.loads(reject["row"]) == said
     assert reject.asDict() | {"row": ""} == {
         "as_of": AS_OF,
         "run_id": "r1",
+        "attempt_id": "a1",
         "source": "orders",
         "source_table": "shop.orders",
         "source_version": "7",
@@ -469,7 +477,7 @@ def check(counts: Counts, **cleaning: Any) -> str | None:
     return None
 
 
-def test_too_many_rejected_rows_stop_the_run_with_the_reasons_largest_first() -> None:
+def test_case_18_too_many_rejected_rows_stop_the_run_with_the_reasons_largest_first() -> None:
     counts = Counts("orders", 2_000, {"null_amount": 40, "duplicate": 1_060})
     assert check(counts) == (
         "orders: at most 5.0% of the rows may be rejected (cleaning.max_reject_share); got 55.0% "
@@ -526,6 +534,41 @@ def test_a_year_that_python_does_not_know_stops_nothing(spark: SparkSession) -> 
     assert counts.reasons == {"before_earliest": 1, AFTER_AS_OF: 1}
 
 
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Kolkata"])
+def test_case_24_rows_of_the_future_and_before_1970_are_counted_and_kept_apart(
+    spark: SparkSession, zone: str
+) -> None:
+    reasons = {
+        "2024-03-01": AFTER_AS_OF,
+        "2099-01-01": AFTER_AS_OF,
+        "9999-12-31T23:59:59.999999": AFTER_AS_OF,
+        "9999-12-31T23:59:59Z": AFTER_AS_OF,  # in the year 10000 where it is five and a half hours later
+        "1969-12-31T00:00:01": "before_earliest",
+        "1969-12-31T12:00:00Z": "before_earliest",
+        "0001-01-01": "before_earliest",
+        "0000-12-31": "before_earliest",
+    }
+    rules = Rules(CleaningSettings(), AS_OF, frozenset({"visit"}))
+    bought = [GOOD_ORDER | {"line_id": text, "ordered_at": text} for text in reasons]
+    acted = [GOOD_EVENT | {"event_id": text, "occurred_at": text} for text in reasons]
+    noon: Row = {"occurred_at": "2024-02-29 12:00"}
+    orders_ = text_rows(spark, ORDER_ROLES, [GOOD_ORDER, *bought])
+    # The same as instants, as a table with a column of this type has them.
+    events_ = text_rows(spark, EVENT_ROLES, [GOOD_EVENT | noon, *acted])
+    events_ = events_.withColumn("occurred_at", F.col("occurred_at").cast("timestamp"))
+    for cleaned, mark in (
+        (clean_orders(orders_of(orders_, zone), rules), "line_id"),
+        (clean_events(events_of(events_, zone), rules), "event_id"),
+    ):
+        kept, counts, rejects = finished(cleaned)
+        assert len(kept) == 1
+        assert counts.reasons == {AFTER_AS_OF: 4, "before_earliest": 4}
+        assert {json.loads(r["row"])[mark]: r["reason"] for r in rejects} == reasons
+        # A backfill rightly sees the future; what is too old to be true counts towards the ceiling.
+        assert check(counts, max_reject_share=0.8) is None
+        assert "got 80.0% (4 before_earliest, 4 after_as_of)" in (check(counts, max_reject_share=0.7) or "")
+
+
 def test_cleaning_shuffles_once_and_reads_its_source_once(spark: SparkSession) -> None:
     """One exchange for the duplicates; everything that follows finds a customer in one place."""
     kept = clean_orders(orders(spark, MIXED), RULES).kept
@@ -547,3 +590,69 @@ def test_a_constant_that_breaks_a_rule_rejects_every_row_and_all_are_counted(
     )
     assert (kept, counts.rows, counts.kept, len(rejects)) == ([], 2, 0, 2)
     frame.unpersist()
+
+
+# ---------------------------------------------------------------- consent
+
+
+def test_of_the_decisions_for_a_purpose_the_latest_counts_and_a_refusal_breaks_ties(
+    spark: SparkSession,
+) -> None:
+    rows = [
+        ("a", "profile", True, "2024-01-01"),
+        ("a", "Profile ", False, "2024-02-01"),
+        ("b", "profile", False, "2024-01-01"),
+        ("b", "profile", True, "2024-05-01"),  # after as_of: people may change their minds at any time
+        ("c", "profile", True, "2024-01-01"),
+        ("c", "profile", False, "2024-01-01"),
+        ("d", "activate", True, None),
+        ("d", "profile", True, None),
+        ("e", "newsletter", True, "2024-01-01"),
+        ("f", "profile", None, "2024-01-01"),
+        (None, "profile", True, "2024-01-01"),
+    ]
+    schema = "customer_id string, purpose string, granted boolean, at string"
+    frame = spark.createDataFrame(rows, schema).withColumn("decided_at", F.col("at").cast("timestamp_ntz"))
+    found = {r.customer_id: (r.profile, r.activate, r.experiment) for r in consents_of(frame).collect()}
+    no = (False, False, False)
+    assert found == {"a": no, "b": (True, False, False), "c": no, "d": (True, True, False), "e": no, "f": no}
+
+
+def test_case_42_rows_of_who_has_not_agreed_are_as_if_they_were_not_there(spark: SparkSession) -> None:
+    agreed = spark.createDataFrame([("a",)], "customer_id string")
+    asked = replace(RULES, consenting=agreed)
+    rows: list[Row] = [{"line_id": "1"}, {"line_id": "2", "amount": "x"}]
+    others: list[Row] = [
+        {"customer_id": "never asked", "line_id": "1"},
+        {"customer_id": "never asked", "line_id": "2", "amount": "x"},
+        {"customer_id": "never asked", "line_id": "3", "ordered_at": "2031-01-01"},
+    ]
+    kept, counts, rejects = finished(clean_orders(orders(spark, rows + others), asked))
+    alone, few, theirs = finished(clean_orders(orders(spark, rows), RULES))
+    assert (kept, rejects) == (alone, theirs)
+    assert counts.reasons == few.reasons | {"no_consent": 3}
+    # Nobody is to blame: the share of bad rows is that of the others.
+    only = Counts("orders", 100, {"no_consent": 99, "amount_zero": 1})
+    assert "at most 5.0%" in str(check(only))
+    assert check(Counts("orders", 100, {"no_consent": 90})) is None
+    assert check(Counts("orders", 3, {"no_consent": 3}, "2024-01-01")) == (
+        "orders: must keep at least one row; all were rejected (3 no_consent). "
+        "Check the mapping of sources.orders"
+    )
+
+
+# ---------------------------------------------------------------- currencies
+
+
+def test_case_22_amounts_in_several_currencies_are_not_added_up(spark: SparkSession) -> None:
+    mixed: list[Row] = [{"line_id": "1", "currency": "USD"}, {"line_id": "2", "currency": "EUR"}]
+    _, counts, _ = finished(clean_orders(orders(spark, mixed), LENIENT))
+    assert counts.currencies == ("EUR", "USD")
+    assert check(counts) == (
+        "orders.currency: must be the same on every row; got EUR and USD. Set cleaning.currency, and "
+        "sources.rates to convert the others (without rates they are rejected)"
+    )
+    assert check(counts, currency="EUR") is None
+    one: list[Row] = [{"line_id": "1", "currency": "USD"}, {"line_id": "2", "currency": None}]
+    _, counts, _ = finished(clean_orders(orders(spark, one), LENIENT))
+    assert counts.currencies == ("USD",)

@@ -97,7 +97,9 @@ def test_the_loss_is_the_sum_of_squared_distances_to_the_centres(
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_the_same_customers_give_the_same_bits_however_they_come(spark: SparkSession, algorithm: str) -> None:
+def test_case_33_the_same_customers_give_the_same_bits_however_they_come(
+    spark: SparkSession, algorithm: str
+) -> None:
     points = np.random.default_rng(3).uniform(size=(150, 3))  # no structure: every tie and start counts
     frame = table(spark, points)
     rows = 2 * ROWS_PER_PARTITION  # two partitions
@@ -165,7 +167,7 @@ def test_the_cheapest_restart_is_kept_and_ties_go_to_the_first(
 
 
 @pytest.mark.parametrize("scale", ["none", "standard"])
-def test_bisecting_splits_data_whose_mean_is_exactly_zero(spark: SparkSession, scale: str) -> None:
+def test_case_31_bisecting_splits_data_whose_mean_is_exactly_zero(spark: SparkSession, scale: str) -> None:
     centres = np.array([-9.0, -5.0, 5.0, 9.0])
     points = (centres[:, None] + [-0.5, -0.25, 0.25, 0.5]).ravel().repeat(4)
     assert points.sum() == 0

@@ -17,7 +17,7 @@ from pyspark.sql import functions as F
 from shop import trusted_events, trusted_orders
 
 from spark_seg.activity import daily_activity
-from spark_seg.config import FeatureSettings
+from spark_seg.config import FeatureSettings, PreparationSettings
 from spark_seg.errors import ConfigError
 from spark_seg.features import (
     RFM_FEATURES,
@@ -31,6 +31,7 @@ from spark_seg.features import (
 )
 from spark_seg.features.build import catalogue
 from spark_seg.features.lifecycle import STAGES, lifecycle_stage
+from spark_seg.preparation import fit_preparation
 from spark_seg.tables import FEATURES
 
 GOLDEN = yaml.safe_load((Path(__file__).parents[1] / "golden" / "features.yaml").read_text("utf-8"))
@@ -85,9 +86,12 @@ def test_the_features_of_a_customer_are_those_worked_by_hand(golden: dict[str, R
     }
 
 
+PERMISSIONS = {"may_activate", "may_experiment"}
+
+
 def test_the_golden_table_covers_every_feature_and_every_stage() -> None:
     spec = set(feature_spec(SETTINGS).columns) - set(FEATURES.columns)
-    apart = {"attributes", "r_score", "f_score", "m_score"}  # tested on their own
+    apart = {"attributes", "r_score", "f_score", "m_score", *PERMISSIONS}  # tested on their own
     for customer in CUSTOMERS.values():
         assert set(customer["expected"]) == spec - apart
     assert {c["expected"]["lifecycle_stage"] for c in CUSTOMERS.values()} == set(STAGES)
@@ -107,8 +111,8 @@ def test_every_feature_has_a_type_and_a_comment_and_stands_in_the_contract(golde
         assert types[name] == feature.type
         assert feature.comment.strip() == feature.comment != ""
     assert len({f.comment for f in spec.fields}) == len(spec.fields)
-    built = set(golden["ann"].asDict()) | {"as_of", "run_id", "r_score", "f_score", "m_score"}
-    assert built == set(spec.columns)
+    built = set(golden["ann"].asDict()) | {"r_score", "f_score", "m_score", *PERMISSIONS}
+    assert built | set(FEATURES.partition_by) == set(spec.columns)
 
 
 def test_built_features_have_the_types_of_the_contract(spark: SparkSession) -> None:
@@ -192,7 +196,7 @@ DEGENERATE: dict[str, tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]] = {
 
 
 @pytest.mark.parametrize("name", list(catalogue(SETTINGS)))
-def test_a_feature_is_finite_or_null_for_customers_who_break_naive_formulas(
+def test_case_21_a_feature_is_finite_or_null_for_customers_who_break_naive_formulas(
     degenerate: dict[str, Row], name: str
 ) -> None:
     assert set(degenerate) == set(DEGENERATE)
@@ -205,6 +209,30 @@ def degenerate(spark: SparkSession) -> dict[str, Row]:
     orders = [(name, *order) for name, (rows, _) in DEGENERATE.items() for order in rows]
     events = [(name, *event) for name, (_, rows) in DEGENERATE.items() for event in rows]
     return features_of(spark, orders, events)
+
+
+def test_case_21_refunds_and_zeros_are_net_spend_and_no_logarithm_of_them_is_missing(
+    spark: SparkSession, degenerate: dict[str, Row]
+) -> None:
+    spend = {name: row["monetary"] for name, row in degenerate.items()}
+    assert spend | {"only returns": -15, "an order of nothing": 0, "everything came back": 0} == spend
+    assert spend | {"more came back": -20, "only events": 0, "long ago": 0} == spend
+    chosen = ("recency_days", "frequency", "monetary", "average_order_value", "spend_trend", "returned_share")
+    rows = [(n, *(None if r[c] is None else float(r[c]) for c in chosen)) for n, r in degenerate.items()]
+    frame = spark.createDataFrame(rows, "customer_id string, " + ", ".join(f"{c} double" for c in chosen))
+    settings = PreparationSettings(
+        features={name: {"cap": None, "log": True} for name in chosen}, max_correlation=1.0
+    )
+    found = {r["customer_id"]: r for r in fit_preparation(frame, settings).transform(frame).collect()}
+    assert set(found) == set(DEGENERATE)
+    for row in found.values():
+        assert all(math.isfinite(x) for x in row["vector"])
+        assert set(row["prepared"].asDict()) == set(chosen)
+        assert all(math.isfinite(x) for x in row["prepared"])
+    # The logarithm is mirrored: who got more back than was bought lies below who spent nothing.
+    logged = {name: row["prepared"]["monetary"] for name, row in found.items()}
+    assert logged["more came back"] < logged["only returns"] < logged["everything came back"]
+    assert logged["everything came back"] == pytest.approx(math.log1p(20))
 
 
 def test_shares_and_trends_keep_their_limits(degenerate: dict[str, Row], golden: dict[str, Row]) -> None:

@@ -131,7 +131,7 @@ def test_a_customer_alone_in_a_cluster_has_silhouette_zero(spark: SparkSession) 
     assert result.sizes == (3, 1)
 
 
-def test_one_cluster_has_no_indices_but_a_cost(spark: SparkSession) -> None:
+def test_case_32_one_cluster_has_no_indices_but_a_cost(spark: SparkSession) -> None:
     points = np.array([[0.0], [2.0], [4.0]])
     result = measured(spark, points, np.zeros(3, int), 3)
     assert result == Indices(1, (3,), pytest.approx(8.0), None, None, None)

@@ -134,7 +134,7 @@ def test_the_vectors_start_at_zero_and_never_lie_around_the_origin(spark: SparkS
     assert (result >= 0).all()
 
 
-def test_a_constant_feature_is_dropped_with_its_reason(spark: SparkSession) -> None:
+def test_case_29_a_constant_feature_is_dropped_with_its_reason(spark: SparkSession) -> None:
     frame = features(spark, a=[1.0, 2.0, 3.0], flat=[5.0] * 3, tiny=[0.0, 1e-9, 0.0])
     fitted = fit_preparation(frame, settings(plain("a", "flat", "tiny")))
     assert fitted.features == ("a",)
@@ -149,7 +149,7 @@ def test_min_deviation_is_the_border_of_constant(spark: SparkSession) -> None:
     assert (above.features, below.features) == (("a",), ("a", "b"))
 
 
-def test_of_two_correlated_features_the_later_one_is_dropped_and_names_its_partner(
+def test_case_29_of_two_correlated_features_the_later_one_is_dropped_and_names_its_partner(
     spark: SparkSession,
 ) -> None:
     rng = np.random.default_rng(5)
@@ -291,7 +291,7 @@ def test_amounts_may_be_decimals(spark: SparkSession) -> None:
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, 1e155, -1e200])
-def test_values_that_cannot_be_measured_are_refused(spark: SparkSession, bad: float) -> None:
+def test_case_30_values_that_cannot_be_measured_are_refused(spark: SparkSession, bad: float) -> None:
     frame = features(spark, good=[1.0, 2.0, 3.0], a=[1.0, bad, bad])
     with pytest.raises(InputError) as refused:
         fit_preparation(frame, settings({"good": {}, "a": {}}))
@@ -312,7 +312,7 @@ def test_a_feature_that_the_table_lacks_is_refused_by_name(spark: SparkSession) 
         fit_preparation(features(spark, a=[1.0, 2.0]), settings(plain("a", "missing")))
 
 
-def test_when_nobody_differs_there_is_nothing_to_segment_by(spark: SparkSession) -> None:
+def test_case_29_when_nobody_differs_there_is_nothing_to_segment_by(spark: SparkSession) -> None:
     frame = features(spark, a=[4.0] * 5, b=[None] * 5)
     with pytest.raises(NoAcceptableCandidate) as refused:
         fit_preparation(frame, settings(plain("a", "b")))

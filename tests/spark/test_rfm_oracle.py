@@ -55,7 +55,7 @@ def computed(
     (root / "demo.yaml").write_text(text.replace(".demo/raw", str(root / "raw")), encoding="utf-8")
     settings = load_settings([root / "demo.yaml"], [f"features.lookback_days={LOOKBACK_DAYS}"])
 
-    sources = open_sources(spark, settings)
+    sources = open_sources(spark, settings, AS_OF)
     rules = Rules(settings.cleaning, AS_OF, frozenset(settings.features.engagement.kinds))
     orders = clean_orders(canonical_orders(sources, settings.time_zone), rules)
     raw_events = canonical_events(sources, settings.time_zone)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ from pyspark.sql import DataFrame, SparkSession
 
 from spark_seg.clustering import Model, mllib_model
 from spark_seg.config import PreparationSettings
+from spark_seg.errors import InputError
 from spark_seg.kernels import Centres, Gaussians, Tree
-from spark_seg.pipeline.label import scored
+from spark_seg.pipeline.label import label_customers, scored
 from spark_seg.preparation import VECTOR, fit_preparation
 
 RNG = np.random.default_rng(17)
@@ -156,6 +158,26 @@ def test_a_mixture_gives_the_two_best_components_and_their_probabilities(
     assert [row["second_cluster"] for row in rows] == probability.argmax(axis=1).tolist()
     assert [row["second_confidence"] for row in rows] == probability.max(axis=1).tolist()
     assert {row["distance"] for row in rows} == {None}
+
+
+@pytest.mark.parametrize("mixture", [False, True])
+def test_case_30_customers_who_cannot_be_measured_are_refused_and_put_into_no_segment(
+    spark: SparkSession, tmp_path: Path, mixture: bool
+) -> None:
+    points = np.array([[1.0, 2.0], [2.0, 1.0], [1.5, 2.5], [9.0, 7.0], [8.0, 9.0], [8.5, 7.5]])
+    frame = customers(spark, points)
+    placed = points - points.min(axis=0)  # the preparation starts every feature at 0
+    components = Gaussians.of(placed, np.ones(6), np.array([0, 0, 0, 1, 1, 1]), 2)
+    shape = components if mixture else Centres(components.means)
+    model = mllib_model(shape, spark, "euclidean", str(tmp_path / "model"))
+    pipeline = PipelineModel([*prepared(frame).stages, model])
+    for bad in (math.nan, math.inf, -math.inf, 1e155):
+        broken = customers(spark, np.vstack([points, [bad, 1.0]]))
+        with pytest.raises(InputError, match=r"features\.f0: must be finite; got 1 values that are not"):
+            label_customers(pipeline, broken)
+    labelled = label_customers(pipeline, frame).frame
+    assert sorted(row["cluster"] for row in labelled.collect()) == [0, 0, 0, 1, 1, 1]
+    labelled.unpersist()
 
 
 def test_wide_code_stays_small_enough_to_be_compiled(

@@ -15,7 +15,12 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from shop import ORDER_ROLES, customers_of, events_of, orders_of, settings, table, text_rows
 
+from spark_seg.activity import daily_activity
+from spark_seg.cleaning import Rules, clean_orders
+from spark_seg.config import CleaningSettings, FeatureSettings, SessionSettings
 from spark_seg.errors import InputError
+from spark_seg.features import build_features
+from spark_seg.session import start_session
 from spark_seg.sources import (
     OpenedSources,
     OpenedTable,
@@ -26,6 +31,7 @@ from spark_seg.sources import (
 )
 from spark_seg.tables import CUSTOMERS, EVENTS, ORDERS
 
+AS_OF = date(2024, 7, 1)
 COLUMNS = {"customer_id": "who", "order_id": "nr", "ordered_at": "at", "amount": "paid"}
 
 
@@ -37,12 +43,12 @@ def raw_orders(spark: SparkSession) -> DataFrame:
 
 
 def open_one(spark: SparkSession, folder: Path, orders: Mapping[str, Any]) -> OpenedTable:
-    return open_sources(spark, settings(folder, {"orders": {"columns": COLUMNS, **orders}})).orders
+    return open_sources(spark, settings(folder, {"orders": {"columns": COLUMNS, **orders}}), AS_OF).orders
 
 
 def problems_of(spark: SparkSession, folder: Path, sources: Mapping[str, Any], **more: Any) -> list[str]:
     with pytest.raises(InputError) as error:
-        open_sources(spark, settings(folder, sources, **more))
+        open_sources(spark, settings(folder, sources, **more), AS_OF)
     return [problem.replace(str(folder), "<folder>") for problem in error.value.problems]
 
 
@@ -128,6 +134,7 @@ def test_a_csv_file_is_read_as_text_with_its_separator(spark: SparkSession, tmp_
                 }
             },
         ),
+        AS_OF,
     )
     row = canonical_orders(opened, "UTC").first()
     assert row is not None
@@ -154,7 +161,7 @@ def test_versions_name_every_table_that_is_read_lookups_included(spark: SparkSes
         "customers": {"path": f"{tmp_path}/people", "columns": {"customer_id": "who", "country": "country"}},
     }
     opened = open_sources(
-        spark, settings(tmp_path, sources, features={"engagement": {"kinds": {"visit": 1}}})
+        spark, settings(tmp_path, sources, features={"engagement": {"kinds": {"visit": 1}}}), AS_OF
     )
     assert opened.versions == [
         ("orders", f"{tmp_path}/orders", "0"),
@@ -168,9 +175,12 @@ def test_versions_name_every_table_that_is_read_lookups_included(spark: SparkSes
 # ---------------------------------------------------------------- refusals of places
 
 
-def test_each_wrong_place_gets_its_own_sentence(spark: SparkSession, shop: str, tmp_path: Path) -> None:
+def test_case_09_each_wrong_place_gets_its_own_sentence_and_nothing_is_made_there(
+    spark: SparkSession, shop: str, tmp_path: Path
+) -> None:
     (tmp_path / "files").mkdir()
     (tmp_path / "files" / "a.parquet").write_text("no parquet at all")
+    before = sorted(tmp_path.rglob("*"))
     must = "must be a Delta table; got"
     check = "Check the name, or set `format` when these are Parquet or CSV files"
     cases = [
@@ -185,6 +195,7 @@ def test_each_wrong_place_gets_its_own_sentence(spark: SparkSession, shop: str, 
         ({"path": "file:///no/where"}, f" {must} no Delta log there. {check}"),
         ({"path": "/no/where", "format": "csv"}, " not found. Check the path"),
         ({"path": "/no/where", "format": "parquet"}, " not found. Check the path"),
+        ({"path": f"{tmp_path}/fils"}, f" {must} nothing there. {check}"),
     ]  # fmt: skip
     events = [
         {**place, "columns": {"customer_id": "who", "occurred_at": "at", "kind": "channel"}}
@@ -200,6 +211,8 @@ def test_each_wrong_place_gets_its_own_sentence(spark: SparkSession, shop: str, 
         for i, (place, text) in enumerate(cases)
     ]
     assert found == [text.replace(str(tmp_path), "<folder>") for text in expected]
+    assert sorted(tmp_path.rglob("*")) == [*before, tmp_path / "settings.yaml"]
+    assert not spark.catalog.tableExists(f"{shop}.order")
 
 
 def test_files_that_are_not_of_the_given_format_are_refused_without_a_trace(
@@ -257,14 +270,16 @@ def test_the_problems_of_all_tables_are_told_at_once(spark: SparkSession, shop: 
 # ---------------------------------------------------------------- columns
 
 
-def test_columns_nobody_mapped_are_told(spark: SparkSession, shop: str, tmp_path: Path) -> None:
+def test_case_17_columns_nobody_mapped_are_told(spark: SparkSession, shop: str, tmp_path: Path) -> None:
     opened = open_one(spark, tmp_path, {"table": f"{shop}.orders"})
     assert opened.unmapped == ("channel",)
     mapped = COLUMNS | {"category": {"expression": "upper(CHANNEL)"}}
     assert open_one(spark, tmp_path, {"table": f"{shop}.orders", "columns": mapped}).unmapped == ()
 
 
-def test_order_and_case_of_the_source_columns_do_not_matter(spark: SparkSession, tmp_path: Path) -> None:
+def test_case_17_order_and_case_of_the_source_columns_do_not_matter(
+    spark: SparkSession, tmp_path: Path
+) -> None:
     raw = raw_orders(spark)
     shuffled = raw.select("paid", F.col("nr").alias("NR"), F.col("who").alias("Who"), "channel", "at")
     shuffled.write.parquet(f"{tmp_path}/orders")
@@ -397,7 +412,7 @@ def test_a_lookup_brings_columns_and_keeps_rows_without_a_match(
         LINES.format(*skus),
         f"select * from values {products} as t(sku, department)",
     )
-    opened = open_sources(spark, settings(tmp_path, sources))
+    opened = open_sources(spark, settings(tmp_path, sources), AS_OF)
     rows = canonical_orders(opened, "UTC").collect()
     assert {row["order_id"]: row["category"] for row in rows} == {"o1": "food", "o2": "toys", "o3": None}
     assert opened.orders.unmapped == ()
@@ -468,7 +483,7 @@ def test_a_canonical_frame_has_the_columns_of_its_contract_and_the_row_as_it_cam
     found = canonical_orders(OpenedSources(opened, (), None), "UTC")
     types = {field.name: field.dataType for field in found.schema}
     assert {name: types[name] for name in ORDERS.columns} == {f.name: f.type for f in ORDERS.fields}
-    assert list(types) == [*ORDERS.columns, "source_row", "source_table", "source_version"]
+    assert list(types) == [*ORDERS.columns, "source_row", "source_table", "source_version", "breach"]
     row = found.where("order_id = 'o1'").first()
     assert row is not None
     assert row.asDict(recursive=True) == {
@@ -483,7 +498,7 @@ def test_a_canonical_frame_has_the_columns_of_its_contract_and_the_row_as_it_cam
         "source_row": {
             "customer_id": "1",
             "order_id": "o1",
-            "ordered_at": "2024-01-05 10:00:00",
+            "ordered_at": "2024-01-05 10:00:00Z",
             "amount": "12.5",
             "category": "WEB",
             "line_id": None,
@@ -492,6 +507,7 @@ def test_a_canonical_frame_has_the_columns_of_its_contract_and_the_row_as_it_cam
         },
         "source_table": "shop.orders",
         "source_version": "7",
+        "breach": None,
     }
 
 
@@ -554,6 +570,22 @@ def test_every_other_role_of_customers_becomes_an_attribute_as_text(spark: Spark
     assert customers_of(frame).schema["attributes"].dataType == CUSTOMERS.schema["attributes"].dataType
 
 
+def test_case_43_a_constant_stays_the_text_that_it_is(spark: SparkSession) -> None:
+    texts = [
+        "; drop table segments",
+        "' or 1=1",
+        "reflect('java.lang.System','getenv','HOME')",
+        "csv.`/etc/passwd`",
+        "${env:HOME}",
+        "a\nb\0c",
+    ]
+    columns = {f"t{i}": {"value": text} for i, text in enumerate(texts)}
+    opened = table(spark.sql("select 1 as id"), {"customer_id": "id", **columns}, "customers")
+    found = canonical_customers(OpenedSources(opened, (), opened), "UTC")
+    assert found is not None
+    assert [row["attributes"] for row in found.collect()] == [{f"t{i}": text for i, text in enumerate(texts)}]
+
+
 def test_customers_without_attributes_get_an_empty_map(spark: SparkSession) -> None:
     row = customers_of(spark.sql("select 7 as customer_id")).first()
     assert row is not None
@@ -577,6 +609,7 @@ def test_an_attribute_may_be_named_like_a_role_of_orders(spark: SparkSession, tm
                 },
             },
         ),
+        AS_OF,
     )
     found = canonical_customers(opened, "UTC")
     assert found is not None
@@ -599,7 +632,7 @@ def test_ids_lose_the_blanks_around_them_and_blank_means_not_given(
     assert row["source_row"]["customer_id"] == raw
 
 
-def test_amounts_given_as_text_are_numbers_or_nothing(spark: SparkSession) -> None:
+def test_case_18_amounts_given_as_text_are_numbers_or_nothing(spark: SparkSession) -> None:
     texts = {
         "12.5": "12.5000",
         " -3 ": "-3.0000",
@@ -746,31 +779,65 @@ def test_the_hours_where_berlin_changes_its_clocks_are_right(
         assert row["ordered_at"] == wall
 
 
-def test_the_time_zone_of_the_machine_does_not_matter(
+def test_case_23_neither_the_zone_of_the_session_nor_that_of_the_machine_matters(
     spark: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     jvm_zone = spark._jvm.java.util.TimeZone  # the driver's own zone, which TZ sets at its start
     before = jvm_zone.getDefault()
-    frame = spark.sql(f"select '1' as id, {LATE} as ordered_at union all select '2', timestamp'2024-07-01'")
-    texts = text_rows(spark, ("id", "ordered_at"), [{"id": "3", "ordered_at": "2024-03-01T23:30:00+01:00"}])
-
-    def days() -> list[str]:
-        rows = [
-            row
-            for f in (frame, texts)
-            for row in orders_of(f, "Europe/Berlin").select(F.col("ordered_at").cast("string")).collect()
-        ]
-        return sorted(row[0] for row in rows)
-
-    expected = days()
-    assert expected == ["2024-03-01 23:30:00", "2024-03-02 00:30:00", "2024-07-01 02:00:00"]
+    # Late in the evening, in the hour that Berlin skips, and twice in the one that it repeats.
+    instants = [
+        "2024-03-01 23:30:00Z",
+        "2024-03-31 01:00:00Z",
+        "2024-10-27 00:30:00Z",
+        "2024-10-27 01:30:00Z",
+    ]
+    texts = ["2024-03-01T23:30:00+01:00", "2024-03-31 02:30", "2024-10-27 02:30", "2024-07-01"]
+    expected = {
+        "i0": datetime(2024, 3, 2, 0, 30),
+        "i1": datetime(2024, 3, 31, 3),
+        "i2": datetime(2024, 10, 27, 2, 30),
+        "i3": datetime(2024, 10, 27, 2, 30),
+        "t0": datetime(2024, 3, 1, 23, 30),
+        "t1": datetime(2024, 3, 31, 2, 30),
+        "t2": datetime(2024, 10, 27, 2, 30),
+        "t3": datetime(2024, 7, 1),
+    }
+    typed = [f"select 'i{i}' as order_id, timestamp'{at}' as ordered_at" for i, at in enumerate(instants)]
+    frames = [
+        spark.sql(" union all ".join(typed)),
+        text_rows(
+            spark,
+            ("order_id", "ordered_at"),
+            [{"order_id": f"t{i}", "ordered_at": at} for i, at in enumerate(texts)],
+        ),
+    ]
+    as_of = date(2024, 11, 1)
+    features = FeatureSettings()
+    found = []
     try:
-        for zone in ("Asia/Kolkata", "America/Los_Angeles"):
+        for zone in ("UTC", "America/New_York", "Europe/Berlin", "Asia/Kolkata"):
             jvm_zone.setDefault(jvm_zone.getTimeZone(zone))
             monkeypatch.setenv("TZ", zone)
-            assert days() == expected
+            spark.conf.set("spark.sql.session.timeZone", zone)
+            start_session(SessionSettings())
+            lines = [
+                orders_of(
+                    frame.withColumns({"customer_id": F.col("order_id"), "amount": F.lit("1")}),
+                    "Europe/Berlin",
+                )
+                for frame in frames
+            ]
+            rows = lines[0].unionByName(lines[1])
+            assert {r["order_id"]: r["ordered_at"] for r in rows.collect()} == expected
+            kept = clean_orders(rows, Rules(CleaningSettings(), as_of)).kept
+            built = build_features(daily_activity(kept, None, features.engagement), None, as_of, features)
+            found.append(sorted(built.drop("attributes").collect()))
     finally:
         jvm_zone.setDefault(before)
+        spark.conf.set("spark.sql.session.timeZone", "UTC")
+    assert found[1:] == found[:1] * 3
+    recency = {row["customer_id"]: row["recency_days"] for row in found[0]}
+    assert recency == {name: (as_of - at.date()).days for name, at in expected.items()}
 
 
 def test_events_are_mapped_like_orders(spark: SparkSession) -> None:
@@ -791,7 +858,7 @@ def test_an_expression_that_computes_with_text_is_refused_and_overflow_is_null(
         return {"path": path, "columns": {**COLUMNS, "amount": {"expression": expression}}}
 
     def amount(expression: str) -> Any:
-        opened = open_sources(spark, settings(tmp_path, {"orders": orders(expression)}))
+        opened = open_sources(spark, settings(tmp_path, {"orders": orders(expression)}), AS_OF)
         row = canonical_orders(opened, "UTC").select("amount").first()
         return row[0] if row is not None else "no row"
 

@@ -111,7 +111,7 @@ def test_the_published_silhouette_is_that_of_the_evaluator(spark: SparkSession, 
     frame.unpersist()
 
 
-def test_more_clusters_than_distinct_customers_are_reasons_and_no_exception(
+def test_case_28_more_clusters_than_distinct_customers_are_reasons_and_no_exception(
     spark: SparkSession, tmp_path: Path
 ) -> None:
     frame = table(spark, np.repeat([[1.0, 1.0], [1.0, 9.0], [9.0, 5.0]], 12, axis=0))
@@ -130,7 +130,7 @@ def test_more_clusters_than_distinct_customers_are_reasons_and_no_exception(
 
 
 @pytest.mark.parametrize("customers", [1, 20])
-def test_customers_who_are_all_the_same_are_reasons_and_no_exception(
+def test_case_28_customers_who_are_all_the_same_are_reasons_and_no_exception(
     spark: SparkSession, tmp_path: Path, customers: int
 ) -> None:
     frame = table(spark, np.full((customers, 3), 2.0))
@@ -283,7 +283,7 @@ def test_a_sweep_reads_all_customers_the_same_few_times_whatever_the_grid(
     frame.unpersist()
 
 
-def test_partitions_and_row_order_leave_every_bit_of_a_coreset_sweep(
+def test_case_33_partitions_and_row_order_leave_every_bit_of_a_coreset_sweep(
     spark: SparkSession, tmp_path: Path
 ) -> None:
     points = lumps(3)
@@ -425,3 +425,26 @@ def test_the_elbow_is_marked_where_the_cost_bends() -> None:
     candidates = [Candidate("kmeans", k, cost=cost) for k, cost in enumerate(costs, start=2)]
     candidates += [Candidate("bisecting", 2, cost=10.0), Candidate("bisecting", 3, reason="impossible")]
     assert [(c.algorithm, c.k) for c in _with_elbows(candidates) if c.elbow] == [("kmeans", 4)]
+
+
+@pytest.mark.parametrize("mode", ["coreset", "exact"])
+def test_case_32_of_two_kinds_of_customers_two_segments_are_chosen_and_no_emptied_ones(
+    spark: SparkSession, tmp_path: Path, mode: str
+) -> None:
+    frame = table(spark, np.repeat([[1.0, 1.0], [5.0, 9.0]], 12, axis=0))
+    config = settings(
+        tmp_path,
+        **{
+            "clustering.algorithms": "[kmeans, bisecting, mixture]",
+            "selection.k_max": 4,
+            "selection.mode": mode,
+            "selection.rules.min_segments": 2,
+        },
+    )
+    candidates = choose(sweep(frame, config).candidates, config.selection)
+    winner = chosen(candidates)
+    assert (winner.k, winner.effective_k, winner.sizes) == (2, 2, (12, 12))
+    for c in candidates:
+        if c.k > 2:
+            assert (c.accepted, c.reason) == (False, "only 2 distinct customers, fewer than k")
+    frame.unpersist()

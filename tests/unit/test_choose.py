@@ -121,7 +121,7 @@ def test_each_rule_alone_rejects_with_its_sentence_and_its_border_passes(rule: s
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_a_candidate_that_breaks_a_rule_never_wins_however_good_its_indices_are(rule: str) -> None:
+def test_case_32_a_candidate_that_breaks_a_rule_never_wins_however_good_its_indices_are(rule: str) -> None:
     perfect = {
         name: value
         for name, value in {"silhouette": 1.0, "davies_bouldin": 0.0, "calinski_harabasz": 1e9}.items()

@@ -282,10 +282,10 @@ MISTAKES: dict[str, list[str]] = {
         "got 'net amount'. Rename it at the source, or give it a plain name in a view"
     ],
     'sources: {orders: {path: "a\'; drop"}}': [
-        "o.yaml: sources.orders.path: must be a plain path without quotes, backslashes or '..'; got \"a'; drop\""
+        "o.yaml: sources.orders.path: must be a plain path without quotes, backslashes, patterns, variables or '..'; got \"a'; drop\""
     ],
     "sources: {orders: {path: ../secret}}": [
-        "o.yaml: sources.orders.path: must be a plain path without quotes, backslashes or '..'; got '../secret'"
+        "o.yaml: sources.orders.path: must be a plain path without quotes, backslashes, patterns, variables or '..'; got '../secret'"
     ],
     "sources: {orders: {path: null, table: orders}}": [
         "o.yaml: sources.orders.table: must be schema.table or catalog.schema.table of plain identifiers; got "

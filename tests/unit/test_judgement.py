@@ -97,17 +97,18 @@ def test_a_mixture_finds_long_groups_that_kmeans_cuts(seed: int) -> None:
     assert adjusted_rand_score(truth, kmeans.labels(points)) < 0.7
 
 
-def test_a_mixture_survives_a_flat_direction_and_counts_the_collapse() -> None:
+def test_case_29_a_mixture_survives_a_flat_direction_and_counts_the_collapse() -> None:
     rng = np.random.default_rng(4)
     points = np.vstack([np.c_[rng.normal(size=300), np.zeros(300)], rng.normal(8, 1, size=(300, 2))])
     shape, loss = screen_mixture(points, np.ones(600), Centres(np.array([[0.0, 0.0], [8.0, 8.0]])), 100)
     assert np.isfinite(loss)
     assert shape.collapsed == 1
     assert shape.labels(points).tolist() == [0] * 300 + [1] * 300
+    np.testing.assert_allclose(shape.weights, [0.5, 0.5], atol=0.05)
 
 
 @pytest.mark.parametrize("shift", [0.0, 50.0])
-def test_bisecting_does_not_collapse_on_centred_features(shift: float) -> None:
+def test_case_31_bisecting_does_not_collapse_on_centred_features(shift: float) -> None:
     points = blobs(5, 4, 8)
     points = points - points.mean(axis=0) + shift
     tree = screen_bisecting(points, np.ones(len(points)), 6, 0, 2, 20, False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from typing import Any
 
 import pytest
@@ -23,12 +24,22 @@ def profile(**changes: Any) -> dict[str, Any]:
         "segment_id": 1,
         "segment_name": "champions",
         "customers": 1412,
+        "suppressed": False,
         "customer_share": 0.17,
         "revenue": 100.0,
         "revenue_share": 0.41,
         "differences": ["4.1 × spend", "2 days since the last order"],
         "play": "keep: early access",
     } | changes
+
+
+def test_of_small_groups_and_of_who_is_in_none_only_the_size_is_shown() -> None:
+    nothing = {"revenue": None, "revenue_share": None, "differences": []}
+    few = profile(segment_name="whales", customers=4, suppressed=True, **nothing)
+    outside = profile(segment_id=0, segment_name="unsegmented", customers=37, customer_share=None, **nothing)
+    text = shown(segment_table([few, profile(), outside | {"play": None}]))
+    assert re.search(r"1 whales +4 +17% +- +too few customers to tell more +keep", text)
+    assert re.search(r"0 unsegmented +37 +- +- +-", text)
 
 
 def candidate(**changes: Any) -> dict[str, Any]:
@@ -92,7 +103,7 @@ def test_the_chosen_candidate_comes_first_then_the_acceptable_then_the_rejected_
 
 
 @pytest.mark.parametrize("name", ["[red]", "[bold]loud[/bold]", "[/]", "[link=http://x]y[/link]", "\\[red]"])
-def test_markup_in_a_name_a_play_or_a_reason_is_shown_as_it_is(name: str) -> None:
+def test_case_45_markup_in_a_name_a_play_or_a_reason_is_shown_as_it_is(name: str) -> None:
     segment = profile(segment_name=name, play=f"play {name}", differences=[f"sets {name}"])
     text = shown(segment_table([segment]))
     for part in (f"1 {name}", f"play {name}", f"sets {name}"):

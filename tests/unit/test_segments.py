@@ -41,7 +41,7 @@ def test_the_first_run_numbers_its_clusters_in_the_given_order() -> None:
 
 
 @pytest.mark.parametrize("order", list(permutations([0, 1, 2])))
-def test_the_same_clusters_under_other_numbers_keep_their_ids(order: tuple[int, int, int]) -> None:
+def test_case_34_the_same_clusters_under_other_numbers_keep_their_ids(order: tuple[int, int, int]) -> None:
     common = {(order[0], 7): 100, (order[1], 8): 50, (order[2], 9): 10}
     assert stable_ids([0, 1, 2], common, 10, 0.3) == {
         order[0]: Match(7, 1.0),
@@ -57,12 +57,12 @@ def test_overlap_is_shared_customers_over_all_customers_of_either() -> None:
     assert ids[1] == Match(6, 80 / 140)
 
 
-def test_a_split_gives_the_larger_part_the_old_id_and_exactly_one_new_id() -> None:
+def test_case_34_a_split_gives_the_larger_part_the_old_id_and_exactly_one_new_id() -> None:
     ids = stable_ids([0, 1, 2], {(0, 1): 70, (1, 1): 30, (2, 2): 50}, 3, 0.3)
     assert ids == {0: Match(1, 0.7), 1: Match(3, None), 2: Match(2, 1.0)}
 
 
-def test_a_merger_continues_the_segment_it_has_most_of_and_retires_the_other_id() -> None:
+def test_case_34_a_merger_continues_the_segment_it_has_most_of_and_retires_the_other_id() -> None:
     assert stable_ids([0], {(0, 4): 70, (0, 5): 30}, 6, 0.3) == {0: Match(4, 0.7)}
 
 
@@ -73,7 +73,7 @@ def test_the_matching_with_the_largest_total_overlap_wins_over_the_greedy_one() 
     assert {cluster: match.segment_id for cluster, match in ids.items()} == {0: 2, 1: 1}
 
 
-def test_retired_ids_are_not_used_again() -> None:
+def test_case_34_retired_ids_are_not_used_again() -> None:
     # Segments 1 to 9 existed once; only 2 and 3 are left.
     ids = stable_ids([0, 1, 2, 3], {(0, 2): 10, (1, 3): 10}, 10, 0.3)
     assert [ids[c].segment_id for c in range(4)] == [2, 3, 10, 11]
