@@ -27,9 +27,9 @@ JOBS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "train_segments": (
         ("assignments", "profiles", "candidates", "splits"),
-        ("seed", "features", "preparation", "clustering", "selection", "segments"),
+        ("seed", "features", "preparation", "clustering", "selection", "segments", "privacy"),
     ),
-    "assign_segments": (("assignments", "profiles"), ("features", "segments")),
+    "assign_segments": (("assignments", "profiles"), ("features", "segments", "privacy")),
     "run_all": (
         ("activity", "features", "rejects", "holdout", "assignments", "profiles", "candidates", "splits"),
         ("seed", "time_zone", "sources", "cleaning", "features", "privacy",

@@ -87,7 +87,7 @@ class Shop:
         ledger = Ledger(Store(self.spark, settings.publishing), settings.pipeline)
         current = read_current(ledger, "features", as_of)
         assert current is not None
-        return current.drop("run_id", "attributes")
+        return current.drop("run_id", "attempt_id", "attributes")
 
     def activity(self, as_of: date) -> tuple[Part, ...]:
         """The parts that the run of `as_of` stands on, its own first."""
