@@ -100,11 +100,6 @@ def conform(frame: DataFrame, spec: Spec) -> DataFrame:
 BLANKS = " \t\r\n\u00a0"
 
 
-#: For what a customer may have agreed to be used: to be segmented at all, to be contacted, to be experimented
-#: with.
-PURPOSES = ("profile", "activate", "experiment")
-
-
 def trimmed(text: Column) -> Column:
     """`text` without blanks at its ends."""
     return F.trim(text, F.lit(BLANKS))
@@ -197,6 +192,10 @@ def _kind_fields(kinds: Iterable[str]) -> tuple[Field, ...]:
     return tuple(Field(events_column(kind), _LONG, comment) for kind in kinds)
 
 
+#: For what a customer may have agreed to be used: to be segmented at all, to be contacted, to be experimented
+#: with.
+PURPOSES = ("profile", "activate", "experiment")
+
 CONSENTS = Spec(
     "consents",
     (
@@ -257,6 +256,12 @@ class Stamp:
         day, and hexadecimal digits."""
         parts = (f"run_id = '{self.run_id}'", f"attempt_id = '{self.attempt_id}'")
         return " AND ".join((f"as_of = DATE'{self.as_of.isoformat()}'", *parts))
+
+
+def rows_by_stamp(frame: DataFrame) -> dict[Stamp, int]:
+    """Who wrote rows of a published table, and how many. A row for each attempt reaches the driver."""
+    counts = frame.groupBy(*_PARTITIONS).count().collect()
+    return {Stamp(*(row[name] for name in _PARTITIONS)): int(row["count"]) for row in counts}
 
 
 FEATURES = Spec(

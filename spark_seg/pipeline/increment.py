@@ -15,7 +15,7 @@ from spark_seg.errors import InputError
 from spark_seg.pipeline.plan import Plan, digest
 from spark_seg.publishing import CommittedRun
 from spark_seg.sources import OpenedTable, canonical, canonical_orders, only_added_to, open_at
-from spark_seg.tables import ACTIVITY, EVENTS, ORDERS, Stamp
+from spark_seg.tables import EVENTS, ORDERS, rows_by_stamp
 
 #: Parts of a kept activity beyond which a run writes all its days anew, as one part.
 MOST_PARTS = 30
@@ -66,10 +66,7 @@ def _stands(plan: Plan, base: CommittedRun) -> str | None:
     table = plan.store.read("activity")
     if table is None:
         return "the table activity is gone"
-    rows = {
-        Stamp(row["as_of"], row["run_id"], row["attempt_id"]): int(row["count"])
-        for row in table.groupBy(*ACTIVITY.partition_by).count().collect()
-    }
+    rows = rows_by_stamp(table)
     receipts = {run.run_id: run.receipt("activity") for run in plan.history}
     for part in base.activity:
         receipt = receipts.get(part.run_id)

@@ -22,7 +22,7 @@ from pyspark.sql.types import ArrayType, MapType, StructType
 from spark_seg.config import PublishingSettings, TableRef
 from spark_seg.errors import InputError, PublishConflict, SegmentationError
 from spark_seg.sources import resolved, table_version, target
-from spark_seg.tables import PUBLISHED, SPARK_FAILURES, Spec, Stamp, conform
+from spark_seg.tables import PUBLISHED, SPARK_FAILURES, Spec, Stamp, conform, rows_by_stamp
 
 #: Spark's words for "there is no such table". A broken log or a missing version is not among them.
 _ABSENT = ("PATH_NOT_FOUND", "TABLE_OR_VIEW_NOT_FOUND", "DELTA_TABLE_NOT_FOUND", "DELTA_MISSING_DELTA_TABLE",
@@ -197,13 +197,12 @@ class Store:
             frame = self._load(spec.name)
             marked = frame.withColumn("_person", person)
             of_them = marked.join(persons, on="_person", how="left_semi")
-            runs = of_them.groupBy(*spec.partition_by).count().collect()
+            found = rows_by_stamp(of_them)
             try:
-                for run in runs:
-                    stamp = Stamp(*(run[name] for name in spec.partition_by))
+                for stamp in found:
                     rest = marked.where(stamp.rows).join(persons, on="_person", how="left_anti")
                     self._replace(rest.select(*frame.columns), spec, stamp, new=False)
-                return sum(int(run["count"]) for run in runs)
+                return sum(found.values())
             except SPARK_FAILURES as error:
                 if not is_conflict(error):
                     raise

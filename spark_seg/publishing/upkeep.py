@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 
 from spark_seg.publishing.store import Store, same_type
 from spark_seg.sources import resolved
-from spark_seg.tables import NO_ATTEMPT, PUBLISHED, RUNS, Spec, Stamp
+from spark_seg.tables import NO_ATTEMPT, PUBLISHED, RUNS, Spec, rows_by_stamp
 
 
 @dataclass(frozen=True)
@@ -103,13 +103,9 @@ def collect_garbage(store: Store, before: datetime) -> list[Leftover]:
 def _stale_rows(
     store: Store, table: str, frame: DataFrame, committed: set[tuple[str, str]], before: datetime
 ) -> list[Leftover]:
-    names = PUBLISHED[table].partition_by
-    staged = {
-        Stamp(*(row[n] for n in names)): row["count"] for row in frame.groupBy(*names).count().collect()
-    }
     touched = store.last_touched(table)
     found = []
-    for stamp, rows in staged.items():
+    for stamp, rows in rows_by_stamp(frame).items():
         # Of what the history no longer tells, the last write is older than the history.
         old = stamp.attempt_id not in touched or touched[stamp.attempt_id] < before
         if (stamp.run_id, stamp.attempt_id) not in committed and old:
