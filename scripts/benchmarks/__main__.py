@@ -14,6 +14,7 @@ from comparison import Comparison
 from demo import demo
 from features import features
 from incremental import incremental
+from protocol import protocol
 from rich.console import Console
 from rich.table import Table
 from score import score
@@ -24,6 +25,7 @@ BENCHMARKS: dict[str, Callable[..., list[Comparison]]] = {
     "demo": demo,
     "features": features,
     "incremental": incremental,
+    "protocol": protocol,
     "score": score,
     "start": start,
     "sweep": sweep,
@@ -34,7 +36,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", choices=sorted(BENCHMARKS))
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--rows", type=int, help="customers, events or orders, of all benchmarks but demo")
+    parser.add_argument("--rows", type=int, help="customers, events or orders, of all benchmarks but demo and protocol")
     arguments = parser.parse_args()
     results = BENCHMARKS[arguments.name](*([arguments.rows] if arguments.rows else []))
     if arguments.json:
