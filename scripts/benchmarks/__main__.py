@@ -36,7 +36,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", choices=sorted(BENCHMARKS))
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--rows", type=int, help="customers, events or orders, of all benchmarks but demo and protocol")
+    parser.add_argument("--rows", type=int, help="customers, events or orders; not for demo and protocol")
     arguments = parser.parse_args()
     results = BENCHMARKS[arguments.name](*([arguments.rows] if arguments.rows else []))
     if arguments.json:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -208,6 +208,15 @@ class Store:
                     raise
                 wait(attempt)
         raise _always_busy(spec)
+
+    def require(self, spec: Spec, columns: Iterable[str]) -> None:
+        """Refuse rows without a value in `columns` from now on; nothing happens for folders."""
+        ref = self.ref(spec.name)
+        if ref.table is not None:
+            # The table is held to plain identifiers by the configuration, the columns are constants. Delta
+            # makes no column NOT NULL afterwards, but takes a constraint that says the same.
+            condition = " AND ".join(f"{name} IS NOT NULL" for name in columns)
+            self.spark.sql(f"ALTER TABLE {ref.table} ADD CONSTRAINT identified CHECK ({condition})")
 
     def rewrite(self, rows: DataFrame, spec: Spec) -> None:
         """One commit: the whole table anew, in the form of this version."""

@@ -26,11 +26,16 @@ class Leftover:
 
 
 def create_tables(store: Store, specs: Mapping[str, Spec]) -> list[str]:
-    """Make every table that is not there, so that no run has to. Returns their names."""
+    """Make every table that is not there, so that no run has to. Returns their names.
+
+    In a database, a constraint demands a value in the columns that identify a row; for folders Spark's public
+    API has no way to say so, and what runs read back after each write must do.
+    """
     made = []
     for spec in specs.values():
         if store.read(spec.name) is None:
             store.append(store.spark.createDataFrame([], spec.schema), spec, {})
+            store.require(spec, dict.fromkeys((*spec.partition_by, *spec.key)))
             made.append(spec.name)
     return made
 

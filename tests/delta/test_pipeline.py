@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,11 @@ from spark_seg.errors import (
     PublishConflict,
     SegmentationError,
 )
+from spark_seg.features import feature_spec
 from spark_seg.pipeline import JOBS, Outcome, make_plan, run_plan
 from spark_seg.pipeline import run as run_module
-from spark_seg.publishing import Ledger, Store, collect_garbage, read_current
+from spark_seg.publishing import Ledger, Store, collect_garbage, create_tables, read_current
+from spark_seg.tables import HOLDOUT, PUBLISHED, SPARK_FAILURES, kept_activity_spec
 
 AS_OF = date(2024, 7, 1)
 LATER = date(2024, 7, 8)
@@ -620,6 +623,13 @@ def test_views_of_a_database_show_committed_runs_only(
         "publishing.models": landed.root / "m",
     }
     settings = settings_for(landed.root, **CHEAP, **place)
+    store = Store(spark, settings.publishing)
+    kinds = settings.features.engagement.kinds
+    filled = {"features": feature_spec(settings.features), "activity": kept_activity_spec(kinds)}
+    assert create_tables(store, PUBLISHED | filled) == list(PUBLISHED)
+    nobody = spark.createDataFrame([(AS_OF, "1", "1", None, 1, Decimal(0))], HOLDOUT.schema)
+    with pytest.raises(SPARK_FAILURES, match="CHECK constraint identified"):
+        store.append(nobody, HOLDOUT, {})
     first = run(spark, settings)
     view = spark.table(f"{database}.current_assignments")
     assert view.count() == 3 * SIZE + 1

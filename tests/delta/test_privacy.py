@@ -5,22 +5,25 @@ from __future__ import annotations
 import hmac
 import json
 import os
+import threading
+import time
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from configured import KEY, settings_for
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from test_pipeline import AS_OF, CHEAP, assigned, current, land, ledger_of, run, shop
 
 from spark_seg.config import PrivacySettings, Settings
 from spark_seg.errors import ConfigError, PublishConflict
 from spark_seg.pipeline import make_plan
 from spark_seg.publishing import ErasureReceipt, Store, erase, points
-from spark_seg.tables import PUBLISHED
+from spark_seg.tables import PUBLISHED, Spec, Stamp
 
 #: The first, the last and one in the middle of the order of ids: what statistics would show.
 VICTIMS = ("daily-000", "lapsed-007", "whales-023")
@@ -164,6 +167,47 @@ def test_case_40_an_erasure_beside_a_run_leaves_nobody_behind(
     # What the run that gave up had written is still in files that no version needs: the next look says so.
     assert forget(spark, settings).clean
     assert {Path(file).parts[0] for file in files_with(root, tuple(map(named, VICTIMS)))} == {"erasures"}
+
+
+@pytest.mark.slow
+def test_two_erasures_at_once_undo_nothing_of_each_other(
+    spark: SparkSession, place: tuple[Path, Settings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, settings = place
+    run(spark, settings, "build_features")
+    began, go = tmp_path / "began", tmp_path / "go"
+    store = Store(spark, settings.publishing)
+    replace, slow_writes = Store._replace, []
+
+    def waiting(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        began.touch()
+        while not go.exists():
+            time.sleep(0.05)
+        yield from batches
+
+    def slowly(self: Store, rows: DataFrame, spec: Spec, stamp: Stamp, new: bool) -> None:
+        if threading.current_thread() is not threading.main_thread() and spec.name == "features":
+            slow_writes.append(stamp)
+            rows = rows.coalesce(1).mapInArrow(waiting, rows.schema)
+        replace(self, rows, spec, stamp, new)
+
+    monkeypatch.setattr(Store, "_replace", slowly)
+    first, second, _ = map(named, VICTIMS)
+    slow = threading.Thread(target=erase, args=(store, [first], "first", [], False))
+    slow.start()
+    while not began.exists():
+        assert slow.is_alive()
+        time.sleep(0.05)
+    # While the first one writes, the second begins and ends.
+    try:
+        erase(store, [second], "first", [], False)
+    finally:
+        go.touch()
+        slow.join()
+    assert len(slow_writes) == 2, "the slow one must have been refused once, and have read again"
+    features = current(spark, settings, "features")
+    assert features is not None
+    assert not {first, second} & set(features["customer_id"])
 
 
 # ---------------------------------------------------------------- consent
