@@ -1,7 +1,8 @@
 """Every failure raised on purpose. Each class maps to one exit code of the command line.
 
 0 done · 1 unexpected · 2 usage or configuration · 3 the input breaks its contract ·
-4 no acceptable candidate · 5 published, but alerts were raised · 6 already published differently
+4 nothing acceptable: no candidate, or segments that break their contract ·
+5 published, but alerts were raised · 6 already published differently · 7 the monitor says: refit
 """
 
 from __future__ import annotations
@@ -68,6 +69,16 @@ class NoAcceptableCandidate(SegmentationError):
     ) -> None:
         self.candidates = tuple(candidates)
         super().__init__(problems, title)
+
+
+class ContractBreach(SegmentationError):
+    """The segments of a run are not what their consumers count on. The former run stays in force."""
+
+    exit_code = 4
+
+    def __init__(self, problems: Sequence[str], owner: str | None) -> None:
+        asked = f" (ask {owner})" if owner is not None else ""
+        super().__init__(problems, title=f"contract{asked}: the segments must keep it; the former run stays")
 
 
 class PublishConflict(SegmentationError):

@@ -93,6 +93,24 @@ def run_table(runs: Sequence[CommittedRun]) -> Table:
     return table
 
 
+def move_table(migrations: Rows, against: str, shown: int = 10) -> Table:
+    """Who went where since one former run, the largest ways first, and why."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("from", "to", "why", "customers", "revenue"):
+        table.add_column(name, justify="right" if name in ("customers", "revenue") else "left", no_wrap=True)
+    moved = [m for m in migrations if m["against_run_id"] == against and m["kind"] != "stayed"]
+    for m in sorted(moved, key=lambda m: -m["customers"])[:shown]:
+        why = m["kind"] if m["kind"] != "moved" else ""
+        table.add_row(
+            Text(m["from_segment_name"] or "-"),
+            Text(m["to_segment_name"] or "-"),
+            f"{why}{', ' if why else ''}{m['cause']}",
+            f"{m['customers']:,}",
+            _number(m["revenue"] if m["revenue"] is not None else m["revenue_before"], ",.0f"),
+        )
+    return table
+
+
 def print_outcome(
     console: Console, profiles: Rows, candidates: Rows, structure: str | None = None, shown: int = 6
 ) -> None:
@@ -109,6 +127,39 @@ def print_outcome(
             console.print(f"… {len(candidates) - shown} more in the table candidates", style="dim")
     if structure is not None:
         console.print(f"\nstructure  {structure}", markup=False, soft_wrap=True)
+
+
+def print_changes(console: Console, lineage: Rows, migrations: Rows, alerts: Rows) -> None:
+    """What became of former segments, who moved since former runs and why, and what a person must look at."""
+    for row in lineage:
+        if row["event"] != "survived":
+            source, target = row["from_segment_name"] or "nothing", row["to_segment_name"] or "nothing"
+            console.print(f"{row['event']:<10} {source} → {target}", markup=False, soft_wrap=True)
+    for against in dict.fromkeys(m["against_run_id"] for m in migrations):
+        own = [m for m in migrations if m["against_run_id"] == against]
+        stayed = sum(m["customers"] for m in own if m["kind"] == "stayed")
+        total = sum(m["customers"] for m in own if m["kind"] not in ("new", "gone"))
+        since = f"since {own[0]['against_as_of']} ({against})"
+        console.print(
+            f"\n{since}: {stayed:,} of {total:,} customers stayed where they were",
+            markup=False,
+            soft_wrap=True,
+        )
+        if stayed < sum(m["customers"] for m in own):
+            console.print(move_table(migrations, against))
+    for alert in alerts:
+        console.print(f"alert      {alert['sentence']}", markup=False, soft_wrap=True)
+
+
+def print_decision(console: Console, drift: Rows, decision: str | None) -> None:
+    """What was measured and broke its border, and what is to be done."""
+    if decision is None:
+        return
+    console.print()
+    for row in drift:
+        if row["breached"]:
+            console.print(f"{row['advice']:<10} {row['sentence']}", markup=False, soft_wrap=True)
+    console.print(f"decision   {decision}, after {len(drift)} measures")
 
 
 def _first(candidates: Rows, shown: int) -> list[dict[str, Any]]:

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from spark_seg.tables import Spec
 
 app = typer.Typer()
-runs_app = typer.Typer(no_args_is_help=True, help="Look at what is published.")
-app.add_typer(runs_app, name="runs")
 
 OlderOption = Annotated[
     int, typer.Option("--older-than-hours", min=1, help="Spare what may belong to a run at work.")
@@ -81,13 +79,3 @@ def rollback(
     day, settings = checked(as_of, config, set_ or [])
     revision = Ledger(open_store(settings), settings.pipeline).roll_back(day, to)
     console.print(f"run {to} counts for {day} again, as revision {revision}")
-
-
-@runs_app.command("list")
-def runs_list(config: ConfigOption, set_: SetOption = None) -> None:
-    """Every committed run, and which tables show it."""
-    from spark_seg.publishing import Ledger
-    from spark_seg.report import run_table
-
-    settings = load_settings(config, set_ or [])
-    console.print(run_table(Ledger(open_store(settings), settings.pipeline).runs()))

@@ -8,7 +8,7 @@ from spark_seg.config.features import (
     FeatureSettings,
     LifecycleSettings,
 )
-from spark_seg.config.load import config_digest, json_schema, load_settings
+from spark_seg.config.load import config_digest, json_schema, load_rfm_map, load_settings
 from spark_seg.config.mapping import (
     TIME_ROLES,
     ColumnMapping,
@@ -22,15 +22,16 @@ from spark_seg.config.mapping import (
     SourcesSettings,
     TableRef,
 )
-from spark_seg.config.model import (
+from spark_seg.config.model import PrivacySettings, PublishingSettings, SessionSettings, Settings
+from spark_seg.config.monitoring import MonitoringSettings
+from spark_seg.config.rfm_map import DEFAULT_MAP, RFM_SCORES, RfmRow, names_of
+from spark_seg.config.segments import (
     UNSEGMENTED,
     UNSEGMENTED_ID,
     Archetype,
-    PrivacySettings,
-    PublishingSettings,
+    HoldSettings,
+    SegmentContract,
     SegmentSettings,
-    SessionSettings,
-    Settings,
 )
 from spark_seg.config.selection import (
     HOLDOUT_MEASURES,
@@ -43,7 +44,9 @@ from spark_seg.config.selection import (
 
 __all__ = [
     "ALLOWED_FUNCTIONS",
+    "DEFAULT_MAP",
     "HOLDOUT_MEASURES",
+    "RFM_SCORES",
     "TIME_ROLES",
     "UNSEGMENTED",
     "UNSEGMENTED_ID",
@@ -57,14 +60,18 @@ __all__ = [
     "EngagementSettings",
     "EventsSource",
     "FeatureSettings",
+    "HoldSettings",
     "LifecycleSettings",
     "Lookup",
+    "MonitoringSettings",
     "OrdersSource",
     "PreparationSettings",
     "PreparedFeature",
     "PrivacySettings",
     "PublishingSettings",
     "RatesSource",
+    "RfmRow",
+    "SegmentContract",
     "SegmentSettings",
     "SelectionRules",
     "SelectionSettings",
@@ -76,6 +83,8 @@ __all__ = [
     "checked_sql",
     "config_digest",
     "json_schema",
+    "load_rfm_map",
     "load_settings",
+    "names_of",
     "referenced_columns",
 ]

@@ -8,15 +8,16 @@ from collections.abc import Hashable, Mapping, Sequence
 from functools import partial
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from spark_seg.config.features import CleaningSettings, FeatureSettings
 from spark_seg.config.mapping import SourcesSettings
 from spark_seg.config.model import Settings, inconsistencies
+from spark_seg.config.rfm_map import RfmRow
 from spark_seg.errors import ConfigError, suggestion
 
 Tree = dict[str, Any]
@@ -49,6 +50,37 @@ def load_settings(files: Sequence[str | Path], overrides: Sequence[str] = ()) ->
         apart = [_with_file(sentence, origin) for sentence in _inconsistencies(tree)]
         problems += [sentence for sentence in apart if sentence not in problems]
         raise ConfigError(problems, title=", ".join(map(str, files))) from None
+
+
+class _MapAlone(BaseModel):
+    rfm_map: Annotated[tuple[RfmRow, ...], Field(min_length=1)]
+
+
+class _MapInOverlay(BaseModel):
+    segments: _MapAlone
+
+
+def load_rfm_map(file: str | Path) -> tuple[RfmRow, ...]:
+    """The RFM map of a file: the list under `segments.rfm_map`, as overlays have it, or under `rfm_map`.
+
+    What else is in the file is not looked at. Raises `ConfigError` with all mistakes.
+    """
+    origin: dict[tuple[str, ...], str] = {}
+    tree: Tree = {}
+    _merge(tree, _read_file(file), str(file), origin)
+    alone, within = (("rfm_map",) in origin, ("segments", "rfm_map") in origin)
+    if alone == within:
+        raise ConfigError(
+            f"{file}: must have exactly one of `segments.rfm_map` and `rfm_map`, a list of rows; "
+            f"got {'both' if alone else 'none'}"
+        )
+    try:
+        if alone:
+            return _MapAlone.model_validate(tree).rfm_map
+        return _MapInOverlay.model_validate(tree).segments.rfm_map
+    except ValidationError as error:
+        model = _MapAlone if alone else _MapInOverlay
+        raise ConfigError(_sentences(error, origin, model), title=str(file)) from None
 
 
 def config_digest(settings: Settings) -> str:
@@ -174,8 +206,10 @@ def _merge(
             into[str(key)] = value
 
 
-def _sentences(error: ValidationError, origin: Mapping[tuple[str, ...], str]) -> list[str]:
-    """One sentence for each setting that is wrong, with the file that made it so."""
+def _sentences(
+    error: ValidationError, origin: Mapping[tuple[str, ...], str], model: type[BaseModel] = Settings
+) -> list[str]:
+    """One sentence for each setting of `model` that is wrong, with the file that made it so."""
     by_path: dict[tuple[str, ...], list[ErrorDetails]] = {}
     for detail in error.errors(include_url=False):
         by_path.setdefault(_path_of(detail, origin), []).append(detail)
@@ -184,7 +218,7 @@ def _sentences(error: ValidationError, origin: Mapping[tuple[str, ...], str]) ->
         # A list that is empty only because its entries are wrong is no mistake of its own.
         if details[0]["type"] == "too_short" and any(p[: len(path)] == path != p for p in by_path):
             continue
-        for text in _explain(details).split("\n"):
+        for text in _explain(details, model).split("\n"):
             # A sentence about the whole configuration begins with its own path.
             sentence = f"{'.'.join(path)}: {text}" if path else text
             missing = details[0]["type"] == "missing"
@@ -209,13 +243,13 @@ def _path_of(detail: ErrorDetails, origin: Mapping[tuple[str, ...], str]) -> tup
     return path[:-1] if tagged and isinstance(detail["loc"][-1], str) else path
 
 
-def _explain(details: Sequence[ErrorDetails]) -> str:
+def _explain(details: Sequence[ErrorDetails], model: type[BaseModel]) -> str:
     """What must hold, and what was found. Several details: the types that one value may have."""
     detail = details[0]
     kind, got = detail["type"], detail["input"]
     if kind == "extra_forbidden":
         *parents, name = detail["loc"]
-        return f"unknown setting; {suggestion(str(name), _settings_at(parents))}"
+        return f"unknown setting; {suggestion(str(name), _settings_at(parents, model))}"
     if kind == "missing":
         return "is required"
     if kind == "value_error":
@@ -243,9 +277,9 @@ _WANTED = {
 _SHOWN: dict[type, str] = {dict: "a mapping", list: "a list", tuple: "a list"}
 
 
-def _settings_at(path: Sequence[int | str]) -> list[str]:
-    """Names of the settings that live at `path`, read from the JSON Schema."""
-    schema = json_schema()
+def _settings_at(path: Sequence[int | str], model: type[BaseModel]) -> list[str]:
+    """Names of the settings that live at `path` of `model`, read from its JSON Schema."""
+    schema = model.model_json_schema()
     node: Any = schema
     for part in path:
         node = _resolve(schema, node)

@@ -5,7 +5,7 @@ The descriptions are the documentation: `conf/base.yaml` and the JSON Schema are
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
@@ -17,10 +17,11 @@ from spark_seg.config.fields import (
     Model,
     PathText,
     SchemaName,
-    Share,
     TimeZone,
 )
 from spark_seg.config.mapping import SourcesSettings
+from spark_seg.config.monitoring import MonitoringSettings
+from spark_seg.config.segments import SegmentContract, SegmentSettings
 from spark_seg.config.selection import (
     HOLDOUT_MEASURES,
     ClusteringSettings,
@@ -28,10 +29,6 @@ from spark_seg.config.selection import (
     SelectionSettings,
 )
 from spark_seg.errors import suggestion
-
-#: Name and id of the group of customers without enough data.
-UNSEGMENTED = "unsegmented"
-UNSEGMENTED_ID = 0
 
 
 class SessionSettings(Model):
@@ -44,43 +41,6 @@ class SessionSettings(Model):
     conf: dict[str, str | int | float | bool] = Field(
         default_factory=dict, description="Spark settings of a session started here, from an overlay"
     )
-
-
-class Archetype(Model):
-    """A kind of customer a marketer knows: where it lies among all customers, and what to do with it."""
-
-    name: Identifier
-    description: str = Field(description="one sentence a marketer understands")
-    play: str = Field(description="the marketing play that belongs to it")
-    signature: dict[Identifier, Literal["very_low", "low", "middle", "high", "very_high"]] = Field(
-        min_length=1, description="feature → where this archetype lies among all customers"
-    )
-
-
-class SegmentSettings(Model):
-    """How clusters get ids and names."""
-
-    archetypes: tuple[Archetype, ...] = Field(
-        min_length=1, description="names to give; conf/archetypes.yaml unless set"
-    )
-    max_name_difference: Annotated[float, Field(gt=0, le=2), NUMERIC] = Field(
-        0.6,
-        description="largest difference in any feature of a signature (positions run from -1 to 1) at which "
-        "a segment still gets the archetype's name",
-    )
-    min_overlap: Share = Field(
-        0.3, description="share of common customers above which a segment keeps its id after a refit"
-    )
-
-    @model_validator(mode="after")
-    def _names_unique(self) -> Self:
-        names = [archetype.name for archetype in self.archetypes]
-        repeated = sorted({name for name in names if names.count(name) > 1})
-        if repeated:
-            raise ValueError(f"archetypes must have different names; repeated: {', '.join(repeated)}")
-        if UNSEGMENTED in names:
-            raise ValueError(f"no archetype may be called {UNSEGMENTED}: that is who has not enough data")
-        return self
 
 
 class PrivacySettings(Model):
@@ -161,6 +121,8 @@ class Settings(Model):
     clustering: ClusteringSettings = Field(default_factory=ClusteringSettings)
     selection: SelectionSettings = Field(default_factory=SelectionSettings)
     segments: SegmentSettings
+    contract: SegmentContract = Field(default_factory=SegmentContract)
+    monitoring: MonitoringSettings = Field(default_factory=MonitoringSettings)
     privacy: PrivacySettings
     publishing: PublishingSettings
 

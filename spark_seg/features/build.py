@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import BooleanType, IntegerType, MapType, NumericType, StringType
 
 from spark_seg.config import FeatureSettings
-from spark_seg.errors import ConfigError, suggestion
+from spark_seg.errors import ConfigError, InputError, suggestion
 from spark_seg.features.affinity import AFFINITY_FIELDS, affinity
 from spark_seg.features.engagement import (
     RESPONSE_FEATURES,
@@ -28,7 +28,7 @@ from spark_seg.features.purchases import (
     purchase_measures,
     with_previous,
 )
-from spark_seg.features.rfm import cut_points, rfm_scores
+from spark_seg.features.rfm import RFM_FEATURES, cut_points, rfm_scores
 from spark_seg.features.scope import Feature, Measure, Scope
 from spark_seg.tables import FEATURES, Field, Spec
 
@@ -160,10 +160,35 @@ def with_permissions(features: DataFrame, consents: DataFrame | None) -> DataFra
 
 def score_rfm(features: DataFrame) -> FeatureSet:
     """Add `r_score`, `f_score` and `m_score`, cut at the quintiles of eligible customers who ordered."""
-    buyers = F.col("eligible") & (F.col("frequency") > 0)
-    cuts = cut_points(features.where(buyers))
-    scores = {name: F.when(buyers, score) for name, score in rfm_scores(cuts).items()}
-    return FeatureSet(features.withColumns(scores), cuts)
+    cuts = cut_points(features.where(_buyers()))
+    return FeatureSet(_with_scores(features, cuts), cuts)
+
+
+def rescore(features: DataFrame, stored: Iterable[tuple[str, Sequence[float]]]) -> DataFrame:
+    """Add the three scores, or replace them, by the cut points of an earlier run.
+
+    `features`: customers with `eligible` and the RFM features. `stored`: pairs (feature, cuts), as they lie
+    in `cut_points` of the table `runs`. With the cut points that `score_rfm` found, its own scores. Raises
+    `InputError` when `stored` is not one list of cuts for each RFM feature: four, or none where nobody had
+    ordered.
+    """
+    pairs = [(name, list(cuts)) for name, cuts in stored]
+    told = ", ".join(f"{name} ({len(cuts)})" for name, cuts in pairs) or "nothing"
+    if sorted(name for name, _ in pairs) != sorted(RFM_FEATURES) or {len(c) for _, c in pairs} - {0, 4}:
+        raise InputError(
+            f"cut_points: must be four cuts, or none, of each of {', '.join(RFM_FEATURES)}; got {told}. "
+            "Take those of the run that built the features (run_all or build_features)"
+        )
+    return _with_scores(features, dict(pairs))
+
+
+def _with_scores(features: DataFrame, cuts: Mapping[str, Sequence[float]]) -> DataFrame:
+    return features.withColumns({name: F.when(_buyers(), score) for name, score in rfm_scores(cuts).items()})
+
+
+def _buyers() -> Column:
+    """Who has scores: eligible customers who ordered."""
+    return F.col("eligible") & (F.col("frequency") > 0)
 
 
 def _eligible(settings: FeatureSettings) -> Column:

@@ -3,6 +3,7 @@
 A worker imports this room and nothing else, so it starts in a fraction of a second.
 """
 
+from spark_seg.kernels.agreement import adjusted_rand
 from spark_seg.kernels.blocks import BLOCK_DDL, Accumulator, Block, packed, settle, unpacked
 from spark_seg.kernels.indices import Clusters, Labeller, first_pass, second_pass
 from spark_seg.kernels.naming import Naming, key_in
@@ -39,6 +40,7 @@ __all__ = [
     "Naming",
     "Shape",
     "Tree",
+    "adjusted_rand",
     "best_of_restarts",
     "directions",
     "first_pass",

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from pyspark.sql import DataFrame
 
+from spark_seg.monitoring import Decision
 from spark_seg.pipeline.plan import Plan
 from spark_seg.publishing import Receipt, points
 from spark_seg.session import keep, release
@@ -30,6 +31,11 @@ class Draft:
     metrics: dict[str, float] = field(default_factory=dict)
     profiles: list[dict[str, Any]] = field(default_factory=list)
     candidates: list[dict[str, Any]] = field(default_factory=list)
+    lineage: list[dict[str, Any]] = field(default_factory=list)
+    migrations: list[dict[str, Any]] = field(default_factory=list)
+    alerts: list[dict[str, Any]] = field(default_factory=list)
+    drift: list[dict[str, Any]] = field(default_factory=list)
+    decision: Decision | None = None
     kept: list[DataFrame] = field(default_factory=list)
 
     def stamp(self, plan: Plan) -> Stamp:

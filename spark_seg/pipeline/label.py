@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -17,7 +17,6 @@ from spark_seg.errors import InputError
 from spark_seg.preparation import check_directions, check_finite
 from spark_seg.segments import Segment, grid_index, grid_name
 from spark_seg.session import keep
-from spark_seg.tables import ASSIGNMENTS
 
 #: What customers agreed to, as `features` says it.
 PERMISSIONS = ("may_activate", "may_experiment")
@@ -36,22 +35,30 @@ def label_customers(model: PipelineModel, customers: DataFrame) -> Labelled:
     The geometry is the model's own, whatever the configuration says today. Raises `InputError` when
     the table lacks a feature that the model was trained on, or has values that it cannot score.
     """
-    needed = [
-        name.removeprefix("prepared_")
-        for stage in model.stages
-        if isinstance(stage, VectorAssembler)
-        for name in stage.getInputCols()
-    ]
-    missing = [name for name in needed if name not in customers.columns]
+    missing = missing_features(model, customers)
     if missing:
         raise InputError(
             f"features: must have {', '.join(missing)}, on which the model was trained; got "
             f"{', '.join(customers.columns)}. Build the features with the configuration of the training run"
         )
-    check_finite(customers, needed)
+    check_finite(customers, _features_of(model))
     if distance_of(cast(Model, model.stages[-1])) == "cosine":
         check_directions(PipelineModel(model.stages[:-1]).transform(customers))
     return Labelled(keep(scored(model, customers)))
+
+
+def _features_of(model: PipelineModel) -> list[str]:
+    return [
+        name.removeprefix("prepared_")
+        for stage in model.stages
+        if isinstance(stage, VectorAssembler)
+        for name in stage.getInputCols()
+    ]
+
+
+def missing_features(model: PipelineModel, customers: DataFrame) -> list[str]:
+    """Features that the model was trained on and the table has not."""
+    return [name for name in _features_of(model) if name not in customers.columns]
 
 
 def scored(model: PipelineModel, customers: DataFrame) -> DataFrame:
@@ -60,41 +67,65 @@ def scored(model: PipelineModel, customers: DataFrame) -> DataFrame:
     return frame.select(*customers.columns, "cluster", *SCORES)
 
 
-def mapped_assignments(labelled: DataFrame, segments: Sequence[Segment]) -> DataFrame:
-    """Raw clusters as stable segments: the columns of `ASSIGNMENTS` without `as_of` and `run_id`."""
-    by_cluster = {s.cluster: s for s in segments}
-    known = [by_cluster.get(cluster) for cluster in range(max(by_cluster) + 1)]
-    ids = F.array(*(F.lit(s.segment_id if s else None) for s in known))
-    names = F.array(*(F.lit(s.name if s else None) for s in known))
-
-    def mapped(values: Column, cluster: str) -> Column:
-        return F.get(values, F.col(cluster))
-
-    return labelled.select(
-        "customer_id",
-        mapped(ids, "cluster").alias("segment_id"),
-        mapped(names, "cluster").alias("segment_name"),
-        "confidence",
-        "distance",
-        mapped(ids, "second_cluster").alias("second_segment_id"),
-        "second_confidence",
-        grid_name(grid_index(F.col("r_score"), F.col("f_score"))).alias("rfm_segment"),
-        *PERMISSIONS,
-    )
+def with_expected(
+    frame: DataFrame, model: PipelineModel, segments: Sequence[Segment], column: str
+) -> DataFrame | None:
+    """Labelled customers with the segment that another model gives them; None when it cannot score them."""
+    if missing_features(model, frame):
+        return None
+    other = model.transform(frame.withColumnRenamed("cluster", "own_cluster"))
+    expected = _of_cluster({s.cluster: s.segment_id for s in segments}, "cluster").cast("int").alias(column)
+    own = (F.col("own_cluster").alias("cluster") if n == "cluster" else F.col(n) for n in frame.columns)
+    return other.select(*own, expected)
 
 
-def unsegmented_assignments(others: DataFrame) -> DataFrame:
-    """Customers without enough data, in the group that is called so: the same columns."""
-    known = {
-        "segment_id": F.lit(UNSEGMENTED_ID),
-        "segment_name": F.lit(UNSEGMENTED),
-        "rfm_segment": grid_name(grid_index(F.col("r_score"), F.col("f_score"))),
+def raw_segments(model: PipelineModel, customers: DataFrame, segments: Sequence[Segment]) -> DataFrame:
+    """`customer_id` and `served`: the segment that a model gives."""
+    ids = {s.cluster: s.segment_id for s in segments}
+    return model.transform(customers).select("customer_id", _of_cluster(ids, "cluster").alias("served"))
+
+
+def placed(
+    labelled: DataFrame, others: DataFrame | None, segments: Sequence[Segment], beside: Sequence[str]
+) -> DataFrame:
+    """Everybody and the segment that the model gives: the columns of `ASSIGNMENTS` that need no former run,
+    `tenure_days`, and those of `beside`.
+
+    `labelled`: customers with `cluster` and scores. `others`: those without enough data, in the group that
+    is called so.
+    """
+    ids = {s.cluster: s.segment_id for s in segments}
+    raw = {
+        "raw_segment_id": _of_cluster(ids, "cluster").cast("int"),
+        "confidence": F.col("confidence"),
+        "distance": F.col("distance"),
+        "second_segment_id": _of_cluster(ids, "second_cluster").cast("int"),
+        "second_confidence": F.col("second_confidence"),
     }
-    own = {"customer_id", *PERMISSIONS}
-    return others.select(
-        *(
-            F.col(f.name) if f.name in own else known.get(f.name, F.lit(None)).cast(f.type).alias(f.name)
-            for f in ASSIGNMENTS.fields
-            if f.name not in ASSIGNMENTS.partition_by
-        )
-    )
+    common = {
+        "customer_id": F.col("customer_id"),
+        "rfm_segment": grid_name(grid_index(F.col("r_score"), F.col("f_score"))),
+        "monetary": F.col("monetary"),
+        "tenure_days": F.col("tenure_days"),
+        **{name: F.col(name) for name in PERMISSIONS},
+    }
+    extra = {name: F.col(name) for name in beside}
+    frame = labelled.select(*(c.alias(name) for name, c in (raw | common | extra).items()))
+    if others is None:
+        return frame
+    kinds = {field.name: field.dataType for field in frame.schema}
+    nothing = {name: F.lit(None) for name in (*raw, *beside)} | {"raw_segment_id": F.lit(UNSEGMENTED_ID)}
+    rest = (c.cast(kinds[name]).alias(name) for name, c in (nothing | common).items())
+    return frame.unionByName(others.select(*rest))
+
+
+def named(frame: DataFrame, names: Mapping[int, str]) -> DataFrame:
+    """Add `segment_name`, by `segment_id`."""
+    known = dict(names) | {UNSEGMENTED_ID: UNSEGMENTED}
+    return frame.withColumn("segment_name", _of_cluster(known, "segment_id"))
+
+
+def _of_cluster(values: Mapping[int, int] | Mapping[int, str], column: str) -> Column:
+    """The value of a number; NULL where it has none."""
+    pairs = (F.lit(part) for pair in sorted(values.items()) for part in pair)
+    return F.try_element_at(F.create_map(*pairs), F.col(column))

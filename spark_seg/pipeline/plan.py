@@ -7,6 +7,7 @@ import json
 import os
 from dataclasses import dataclass
 from datetime import date
+from typing import Literal
 
 from pyspark.sql import SparkSession
 
@@ -19,6 +20,11 @@ from spark_seg.publishing import TOLD_BY, CommittedRun, Ledger, Store, current_r
 from spark_seg.sources import OpenedSources, open_sources, real_path, table_version, with_repairs
 from spark_seg.tables import REPAIRS
 
+#: What a new fit publishes of what lies between it and the former run.
+COMPARISONS = ("segment_lineage", "migrations", "alerts")
+
+Refit = Literal["always", "auto"]
+
 #: Job → (tables it publishes, sections of the configuration that define its result).
 JOBS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "build_features": (
@@ -26,14 +32,20 @@ JOBS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("time_zone", "sources", "cleaning", "features", "privacy"),
     ),
     "train_segments": (
-        ("assignments", "profiles", "candidates", "splits"),
-        ("seed", "features", "preparation", "clustering", "selection", "segments", "privacy"),
+        ("assignments", "profiles", "candidates", "splits", *COMPARISONS),
+        ("seed", "features", "preparation", "clustering", "selection", "segments", "contract", "privacy"),
     ),
-    "assign_segments": (("assignments", "profiles"), ("features", "segments", "privacy")),
+    "assign_segments": (
+        ("assignments", "profiles", "migrations", "alerts"),
+        ("features", "segments", "contract", "privacy"),
+    ),
+    "monitor_segments": (("drift", "decisions"), ("features", "monitoring")),
     "run_all": (
-        ("activity", "features", "rejects", "holdout", "assignments", "profiles", "candidates", "splits"),
+        ("activity", "features", "rejects", "holdout", "assignments", "profiles", "candidates", "splits",
+         *COMPARISONS, "drift", "decisions"),
+        # With --refit auto the section monitoring counts as well.
         ("seed", "time_zone", "sources", "cleaning", "features", "privacy",
-         "preparation", "clustering", "selection", "segments"),
+         "preparation", "clustering", "selection", "segments", "contract"),
     ),
 }  # fmt: skip
 
@@ -56,6 +68,7 @@ class Plan:
     sources: OpenedSources | None
     features_run: CommittedRun | None
     model_run: CommittedRun | None
+    assigned_run: CommittedRun | None = None
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -65,6 +78,9 @@ class Plan:
             "activity": self.settings.publishing.keep_activity,
             "holdout": features.holdout_days is not None,
             "splits": "bisecting" in how.algorithms and selection.mode == "coreset",
+            # run_all judges the model before it where it may keep it.
+            "drift": self.job != "run_all" or self.model_run is not None,
+            "decisions": self.job != "run_all" or self.model_run is not None,
         }
         return tuple(table for table in JOBS[self.job][0] if asked.get(table, True))
 
@@ -122,12 +138,14 @@ def make_plan(
     as_of: date,
     revise: bool = False,
     model_run_id: str | None = None,
+    refit: Refit = "always",
 ) -> Plan:
     """Check everything checkable and pin every input.
 
     `revise`: publish this as_of again although it is published from something else. `model_run_id`:
     for assign_segments, the run whose model scores (default: the last one trained up to `as_of`).
-    Raises `ConfigError`, `InputError` or `PublishConflict`.
+    `refit`: for run_all, whether to fit anew in any case, or only when the last model is too old or the
+    customers have changed. Raises `ConfigError`, `InputError` or `PublishConflict`.
     """
     check_settings(settings)
     database = settings.publishing.database
@@ -139,20 +157,31 @@ def make_plan(
     store = Store(spark, settings.publishing)
     ledger = Ledger(store, settings.pipeline)
     history = tuple(ledger.runs())
-    sources = features_run = model_run = None
+    sources = features_run = model_run = assigned_run = None
     inputs: list[tuple[str, str, str]] = []
     if job in ("build_features", "run_all"):
         check_key(settings)
         sources = _opened(store, settings, as_of, history)
         inputs += sources.versions
+    elif job == "monitor_segments":
+        assigned_run = _assigned_run(history, as_of)
+        model_run = _model_run(history, as_of, assigned_run.model_run_id)
+        inputs.append(("assignments", store.ref("assignments").label, assigned_run.run_id))
     else:
         features_run = _features_run(history, store, as_of)
         inputs.append(("features", store.ref("features").label, features_run.run_id))
     if job == "assign_segments":
         model_run = _model_run(history, as_of, model_run_id)
         inputs.append(("model", model_run.model_path or "", model_run.run_id))
+    if job == "run_all" and refit == "auto":
+        trained = [r for r in history if r.model_run_id == r.run_id and r.as_of < as_of]
+        if trained:
+            model_run = _model_run(tuple(trained), as_of, None)
+            borders = digest(settings.monitoring.model_dump_json())[:20]
+            inputs += [("model", model_run.model_path or "", model_run.run_id), ("monitoring", "", borders)]
     definition = _definition(settings, job, as_of, inputs)
-    published, revision = _revision(history, job, as_of, definition, revise)
+    may_keep = job == "run_all" and model_run is not None
+    published, revision = _revision(history, job, as_of, definition, revise, may_keep)
     return Plan(
         job=job,
         as_of=as_of,
@@ -168,7 +197,19 @@ def make_plan(
         sources=sources,
         features_run=features_run,
         model_run=model_run,
+        assigned_run=assigned_run,
     )
+
+
+def _assigned_run(history: tuple[CommittedRun, ...], as_of: date) -> CommittedRun:
+    run = current_run(history, "assignments", as_of)
+    if run is None:
+        days = sorted({str(r.as_of) for r in history if "assignments" in r.tables})
+        raise InputError(
+            f"assignments: must be published for as_of {as_of}; got {', '.join(days) or 'nothing'}. "
+            f"Run assign_segments --as-of {as_of} first"
+        )
+    return run
 
 
 def _opened(
@@ -220,14 +261,19 @@ def _model_run(history: tuple[CommittedRun, ...], as_of: date, run_id: str | Non
 
 
 def _revision(
-    history: tuple[CommittedRun, ...], job: str, as_of: date, definition: str, revise: bool
+    history: tuple[CommittedRun, ...],
+    job: str,
+    as_of: date,
+    definition: str,
+    revise: bool,
+    may_keep: bool,
 ) -> tuple[CommittedRun | None, int]:
     """The run if it is published already, and else the next revision of this as_of."""
     same_day = [r for r in history if r.as_of == as_of]
     revision = max((r.revision for r in same_day), default=-1) + 1
-    tables = JOBS[job][0]
     # Tables that may rightly be empty do not tell whose snapshot counts.
-    counted = [t for t in tables if t not in TOLD_BY]
+    own = {"run_all": {"drift", "decisions", *(["candidates"] if may_keep else [])}}.get(job, set[str]())
+    counted = [t for t in JOBS[job][0] if t not in TOLD_BY and t not in own]
     in_force = [r for t in counted if (r := current_run(same_day, t)) is not None]
     if len(in_force) == len(counted) and all(r.definition == definition for r in in_force):
         return in_force[0], in_force[0].revision

@@ -28,18 +28,21 @@ def split_rows(splits: Sequence[Split], published: Mapping[int, int]) -> list[di
 def profile_rows(
     plan: Plan, profiles: list[Profile], segments: list[Segment], grid: list[Profile], others: LeftOut
 ) -> list[dict[str, Any]]:
-    """The rows of `profiles`: the segments that have customers, who is in none, then the RFM grid."""
+    """The rows of `profiles`: the segments that have customers, who is in none, then the RFM grid.
+
+    `profiles` are labelled by segment id, `grid` by position in the grid.
+    """
     archetypes = {a.name: a for a in plan.settings.segments.archetypes}
     smallest = plan.settings.privacy.min_group
     by_label = {p.label: p for p in profiles}
     hidden = too_small({p.label: p.customers for p in profiles}, smallest)
     rows = []
     for s in segments:
-        if s.cluster in by_label:
+        if s.segment_id in by_label:
             known = archetypes.get(s.name)
             text = (known.description, known.play) if known else (None, None)
-            row = _profile_row("clusters", s.segment_id, s.name, text, by_label[s.cluster])
-            rows.append(_suppressed(row) if s.cluster in hidden else row)
+            row = _profile_row("clusters", s.segment_id, s.name, text, by_label[s.segment_id])
+            rows.append(_suppressed(row) if s.segment_id in hidden else row)
     if others.customers:
         row = _unsegmented_row(others)
         rows.append(_suppressed(row) if others.customers < smallest else row)

@@ -11,12 +11,15 @@ import spark_seg
 from spark_seg.config import Settings, config_digest
 from spark_seg.errors import PublishConflict, SegmentationError
 from spark_seg.pipeline.build import build
+from spark_seg.pipeline.choice import Progress
 from spark_seg.pipeline.draft import Draft
-from spark_seg.pipeline.plan import Plan
-from spark_seg.pipeline.segmentation import Progress, assign, train
+from spark_seg.pipeline.monitor import drifted, monitor
+from spark_seg.pipeline.plan import COMPARISONS, Plan
+from spark_seg.pipeline.segmentation import assign, train
 from spark_seg.publishing import (
     Receipt,
     RunRecord,
+    discard_model,
     is_conflict,
     points,
     suppressed,
@@ -39,15 +42,21 @@ class Outcome:
     candidates: list[dict[str, Any]] = field(default_factory=list)
     metrics: dict[str, float] = field(default_factory=dict)
     structure: str | None = None
+    lineage: list[dict[str, Any]] = field(default_factory=list)
+    migrations: list[dict[str, Any]] = field(default_factory=list)
+    alerts: list[dict[str, Any]] = field(default_factory=list)
+    drift: list[dict[str, Any]] = field(default_factory=list)
+    decision: str | None = None
 
 
-def run_plan(plan: Plan, progress: Progress = lambda done, total: None) -> Outcome:
+def run_plan(plan: Plan, progress: Progress = lambda done, total: None, rehearse: bool = False) -> Outcome:
     """Do what the plan says and commit it; or do nothing when it is published already.
 
-    A run that fails on purpose takes back what it staged, so it leaves no rows behind. One that is
-    killed leaves rows that no reader counts, until they are collected as garbage.
+    `rehearse`: do everything but the commit, and take back what was staged. A run that fails on purpose
+    takes back what it staged, so it leaves no rows behind. One that is killed leaves rows that no reader
+    counts, until they are collected as garbage.
     """
-    if plan.published is not None:
+    if plan.published is not None and not rehearse:
         return _already(plan)
     draft = Draft()
     points.reached("start")
@@ -60,6 +69,9 @@ def run_plan(plan: Plan, progress: Progress = lambda done, total: None) -> Outco
                 "a request in between. Nothing was committed; run the same command again"
             )
         points.reached("after_audit")
+        if rehearse:
+            _take_back(plan, draft)
+            return _outcome(plan, draft)
         with draft.room("commit") as said:
             plan.ledger.commit(_record(plan, draft))
             said.append(f"run {plan.run_id} revision {plan.revision}")
@@ -70,6 +82,10 @@ def run_plan(plan: Plan, progress: Progress = lambda done, total: None) -> Outco
         draft.release()
     plan.ledger.create_views()
     points.reached("before_exit")
+    return _outcome(plan, draft)
+
+
+def _outcome(plan: Plan, draft: Draft) -> Outcome:
     return Outcome(
         plan.run_id,
         False,
@@ -78,10 +94,18 @@ def run_plan(plan: Plan, progress: Progress = lambda done, total: None) -> Outco
         draft.candidates,
         dict(draft.metrics),
         draft.facts.get("structure"),
+        draft.lineage,
+        draft.migrations,
+        draft.alerts,
+        draft.drift,
+        draft.decision.action if draft.decision is not None else None,
     )
 
 
 def _stage_all(plan: Plan, draft: Draft, progress: Progress) -> None:
+    if plan.job == "monitor_segments":
+        monitor(plan, draft)
+        return
     if plan.sources is not None:
         features = build(plan, draft)
     else:
@@ -89,10 +113,15 @@ def _stage_all(plan: Plan, draft: Draft, progress: Progress) -> None:
         # Who was erased may still stand there: the erasure deletes table by table.
         erased = suppressed(plan.store, plan.settings.privacy.key_id)
         features = without(plan.store.read_run("features", plan.features_run.stamp), erased)
-    if plan.job in ("train_segments", "run_all"):
-        train(plan, draft, features, progress)
-    elif plan.job == "assign_segments":
+    keep = plan.job == "assign_segments"
+    if plan.job == "run_all" and plan.model_run is not None:
+        keep = drifted(plan, draft, features).action != "refit"
+    if plan.job == "build_features":
+        return
+    if keep:
         assign(plan, draft, features)
+    else:
+        train(plan, draft, features, progress)
 
 
 def _take_back(plan: Plan, draft: Draft) -> None:
@@ -106,6 +135,8 @@ def _take_back(plan: Plan, draft: Draft) -> None:
             if not is_conflict(error):
                 raise
             log.warning("%-10s rows of run %s stay in %s, uncommitted", "publish", plan.run_id, table)
+    if draft.facts.get("model_run_id") == plan.run_id:
+        discard_model(draft.facts["model_path"])
 
 
 def _record(plan: Plan, draft: Draft) -> RunRecord:
@@ -146,6 +177,20 @@ def _already(plan: Plan) -> Outcome:
     # An attempt that was stopped right after its commit has not made them.
     plan.ledger.create_views()
     log.info("%-10s run %s revision %d is published already; nothing to do", "plan", run.run_id, run.revision)
+    kinds = ("profiles", "candidates")
+    profiles, candidates = (rows(table) for table in kinds)
+    lineage, migrations, alerts = (rows(table) for table in COMPARISONS)
     return Outcome(
-        run.run_id, True, run.receipts, rows("profiles"), rows("candidates"), run.metrics, run.structure
+        run.run_id,
+        True,
+        run.receipts,
+        profiles,
+        candidates,
+        run.metrics,
+        run.structure,
+        lineage,
+        migrations,
+        alerts,
+        rows("drift"),
+        next((row["action"] for row in rows("decisions")), None),
     )

@@ -2,48 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import replace
+from typing import cast
 
 from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from spark_seg.config import HOLDOUT_MEASURES, UNSEGMENTED, UNSEGMENTED_ID
-from spark_seg.errors import InputError, NoAcceptableCandidate, SegmentationError
+from spark_seg.clustering import Model, distance_of
+from spark_seg.config import UNSEGMENTED
+from spark_seg.errors import SegmentationError
 from spark_seg.features import feature_names
+from spark_seg.pipeline.choice import Progress, choose_candidate
+from spark_seg.pipeline.continuity import (
+    Formers,
+    continued,
+    former_runs,
+    place_customers,
+    stage_migrations,
+)
 from spark_seg.pipeline.draft import Draft, stage, stage_rows
-from spark_seg.pipeline.label import (
-    PERMISSIONS,
-    Labelled,
-    label_customers,
-    mapped_assignments,
-    unsegmented_assignments,
-)
+from spark_seg.pipeline.eligible import eligible_customers, with_holdout
+from spark_seg.pipeline.gates import hold_to_contract, must_serve_alike
+from spark_seg.pipeline.label import Labelled, label_customers
 from spark_seg.pipeline.plan import Plan
-from spark_seg.pipeline.rows import candidate_row, profile_rows, split_rows
-from spark_seg.preparation import (
-    VECTOR,
-    Preparation,
-    canonical_layout,
-    check_directions,
-    fit_preparation,
-)
+from spark_seg.pipeline.rows import profile_rows, split_rows
+from spark_seg.preparation import VECTOR, fit_preparation
 from spark_seg.profiles import Profile, left_out, profile
-from spark_seg.publishing import current_run, load_model, points, save_model
-from spark_seg.segments import GRID, Segment, grid_index, name_clusters, stable_ids
-from spark_seg.selection import Candidate, Sweep, choose, sweep
+from spark_seg.publishing import load_model, points, save_model
+from spark_seg.segments import Segment, grid_index
+from spark_seg.selection import Candidate, Sweep, measure_labels
 from spark_seg.sources import resolved
-from spark_seg.tables import ASSIGNMENTS, CANDIDATES, HOLDOUT, PROFILES, SPLITS
-
-#: Called as progress(done, total) while candidates are fitted.
-Progress = Callable[[int, int], None]
+from spark_seg.tables import ASSIGNMENTS, CANDIDATES, PROFILES, SPLITS
 
 
 def train(plan: Plan, draft: Draft, features: DataFrame, progress: Progress) -> None:
     """Features → model, candidates, assignments and profiles, staged."""
     settings = plan.settings
     with draft.room("prepare") as said:
-        customers = _eligible(plan, draft, _with_holdout(plan, draft, features))
+        customers = eligible_customers(plan, draft, with_holdout(plan, draft, features))
         preparation = fit_preparation(customers, settings.preparation)
         draft.facts["dropped_features"] = preparation.dropped
         said.append(
@@ -52,30 +49,18 @@ def train(plan: Plan, draft: Draft, features: DataFrame, progress: Progress) -> 
         if preparation.dropped:
             said.append("dropped " + ", ".join(f"{name} ({reason})" for name, reason in preparation.dropped))
     with draft.room("select") as said:
-        swept, winner, vectors = _select(plan, draft, preparation, customers, progress)
-        said.append(f"{winner.label} of {len(draft.candidates)} candidates")
-        if winner.silhouette is not None:
-            said.append(f"silhouette {winner.silhouette:.3f}")
-        if winner.agreement is not None:
-            said.append(f"stability {winner.agreement:.2f}")
-        said.append(winner.reason or "")
-        if swept.structure is not None:
-            said.append(swept.structure.sentence)
-        unmeasured = sorted(set(settings.selection.rules.min_separation) - set(winner.separation))
-        if unmeasured:
-            said.append(f"min_separation could not be judged for {', '.join(unmeasured)}")
-        if "holdout_spend" in winner.separation:
-            said.append(f"explains {winner.separation['holdout_spend']:.0%} of the spend that followed")
+        swept, winner, vectors = choose_candidate(plan, draft, preparation, customers, progress)
+        said.extend(_told(plan, draft, swept, winner))
     model_path = resolved(f"{settings.publishing.models_path}/{plan.run_id}/{draft.attempt_id}")
     with draft.room("segments") as said:
         clustering = swept.model(winner.algorithm, winner.k, vectors, model_path)
         model = PipelineModel([*preparation.model.stages, clustering])
         labelled = _labelled(draft, model, customers)
         profiles, grid = _profiled(plan, labelled)
-        segments = _segments(plan, labelled, profiles)
-        continued = sum(s.overlap is not None for s in segments)
+        formers = former_runs(plan)
+        segments = continued(plan, draft, labelled, profiles, formers.last)
         said.append(f"{len(segments)} segments")
-        said.append(f"{continued} continue a segment of the previous run" if continued else "all new")
+        said.append(_what_became(draft))
     draft.facts |= {
         "structure": swept.structure.sentence if swept.structure is not None else None,
         "algorithm": winner.algorithm,
@@ -93,44 +78,32 @@ def train(plan: Plan, draft: Draft, features: DataFrame, progress: Progress) -> 
         leaves = swept.leaves(winner.k) if winner.algorithm == "bisecting" else {}
         published = {node: ids[cluster] for node, cluster in leaves.items() if cluster in ids}
         stage_rows(plan, draft, split_rows(swept.splits, published), SPLITS)
-    _publish(plan, draft, labelled, features, profiles, grid, segments, model)
+    _publish(plan, draft, labelled, features, profiles, grid, segments, formers, model)
 
 
-def _select(
-    plan: Plan, draft: Draft, preparation: Preparation, customers: DataFrame, progress: Progress
-) -> tuple[Sweep, Candidate, DataFrame]:
-    """What was swept, the candidate that won, and the vectors. Raises `NoAcceptableCandidate`."""
-    settings = plan.settings
-    grid = grid_index(F.col("r_score"), F.col("f_score"))
-    # A customer without scores (no order, if `active` customers are segmented) counts as hibernating.
-    baseline = F.coalesce(grid, F.lit(len(GRID) - 1)).alias("rfm_index")
-    later = [name for name in HOLDOUT_MEASURES if name in customers.columns]
-    vectors = preparation.transform(customers).select("customer_id", VECTOR, baseline, "prepared.*", *later)
-    if settings.selection.mode == "exact":
-        vectors = draft.keep(vectors)
-    if settings.clustering.distance == "cosine":
-        check_directions(vectors)
-    swept = sweep(vectors, settings, ("rfm_index", len(GRID)), progress, (*preparation.prepared, *later))
-    candidates = choose(swept.candidates, settings.selection)
-    draft.candidates = [candidate_row(c) for c in candidates]
-    draft.metrics["coreset"] = swept.coreset
-    structure = swept.structure
-    if structure is not None:
-        draft.metrics["structure_margin"] = structure.margin
-        if settings.selection.require_structure and not structure.found:
-            raise NoAcceptableCandidate(
-                f"selection: the customers must show groups (selection.require_structure); got "
-                f"{structure.sentence}. Use the RFM grid, other features, or require_structure: false",
-                candidates=draft.candidates,
-            )
-    winner = next((c for c in candidates if c.chosen), None)
-    if winner is None:
-        raise NoAcceptableCandidate(
-            [f"{c.label}: {c.reason}" for c in candidates],
-            title="selection: no candidate passes the rules (selection.rules)",
-            candidates=draft.candidates,
-        )
-    return swept, winner, vectors
+def _told(plan: Plan, draft: Draft, swept: Sweep, winner: Candidate) -> list[str]:
+    said = [f"{winner.label} of {len(draft.candidates)} candidates"]
+    if winner.silhouette is not None:
+        said.append(f"silhouette {winner.silhouette:.3f}")
+    if winner.agreement is not None:
+        said.append(f"stability {winner.agreement:.2f}")
+    said.append(winner.reason or "")
+    if swept.structure is not None:
+        said.append(swept.structure.sentence)
+    unmeasured = sorted(set(plan.settings.selection.rules.min_separation) - set(winner.separation))
+    if unmeasured:
+        said.append(f"min_separation could not be judged for {', '.join(unmeasured)}")
+    if "holdout_spend" in winner.separation:
+        said.append(f"explains {winner.separation['holdout_spend']:.0%} of the spend that followed")
+    return said
+
+
+def _what_became(draft: Draft) -> str:
+    """What became of the former segments, in counts."""
+    if not draft.lineage:
+        return "all new"
+    events = [row["event"] for row in draft.lineage]
+    return ", ".join(f"{events.count(event)} {event}" for event in dict.fromkeys(sorted(events)))
 
 
 def assign(plan: Plan, draft: Draft, features: DataFrame) -> None:
@@ -138,8 +111,10 @@ def assign(plan: Plan, draft: Draft, features: DataFrame) -> None:
     run = plan.model_run
     assert run is not None and run.model_path is not None  # noqa: S101 - make_plan found a trained model
     with draft.room("score") as said:
-        customers = _eligible(plan, draft, features)
-        labelled = _labelled(draft, load_model(plan.store.spark, run.model_path, run.model_digest), customers)
+        customers = eligible_customers(plan, draft, features)
+        model = load_model(plan.store.spark, run.model_path, run.model_digest)
+        labelled = _labelled(draft, model, customers)
+        _measured(plan, draft, model, customers)
         profiles, grid = _profiled(plan, labelled)
         said.append(
             f"{int(draft.metrics['eligible']):,} customers with the model of {run.as_of} ({run.run_id})"
@@ -151,7 +126,21 @@ def assign(plan: Plan, draft: Draft, features: DataFrame) -> None:
         "model_digest": run.model_digest,
         "model_run_id": run.run_id,
     }
-    _publish(plan, draft, labelled, features, profiles, grid, list(run.segments), None)
+    _publish(plan, draft, labelled, features, profiles, grid, list(run.segments), former_runs(plan), None)
+
+
+def _measured(plan: Plan, draft: Draft, model: PipelineModel, customers: DataFrame) -> None:
+    """How well the model divides the customers of this day: indices, for comparison with its own day's."""
+    run, clustering = plan.model_run, cast(Model, model.stages[-1])
+    assert run is not None and run.k is not None  # noqa: S101 - the caller looked
+    vectors = model.transform(customers).select("customer_id", VECTOR, "cluster")
+    distance = distance_of(clustering)
+    indices = measure_labels(vectors, F.col("cluster"), run.k, distance, plan.settings.seed)
+    draft.metrics |= {
+        name: value
+        for name in ("silhouette", "davies_bouldin", "calinski_harabasz", "cost")
+        if (value := getattr(indices, name)) is not None
+    }
 
 
 def _labelled(draft: Draft, model: PipelineModel, customers: DataFrame) -> Labelled:
@@ -168,81 +157,16 @@ def _profiled(plan: Plan, labelled: Labelled) -> tuple[list[Profile], list[Profi
     return profiles["clusters"], profiles["rfm_grid"]
 
 
-def _eligible(plan: Plan, draft: Draft, features: DataFrame) -> DataFrame:
-    """Eligible customers in canonical layout, kept."""
-    needed = (*feature_names(plan.settings.features), *PERMISSIONS)
-    missing = [name for name in needed if name not in features.columns]
-    if missing:
-        raise InputError(
-            f"features: must have {', '.join(missing)} (section features); the table has not. "
-            f"Run build_features --as-of {plan.as_of} with this configuration"
-        )
-    eligible = features.where("eligible")
-    rows = eligible.count()
-    if not rows:
-        raise InputError(
-            f"features: must have eligible customers (features.eligible: {plan.settings.features.eligible}); "
-            f"got none in the {plan.settings.features.lookback_days} days before {plan.as_of}. "
-            "Check --as-of and features.lookback_days"
-        )
-    draft.metrics["eligible"] = rows
-    return draft.keep(canonical_layout(eligible, rows))
-
-
-def _with_holdout(plan: Plan, draft: Draft, customers: DataFrame) -> DataFrame:
-    """With the columns `HOLDOUT_MEASURES`, where the holdout period was observed.
-
-    Raises `InputError` when the features were built with another `holdout_days`.
-    """
-    wanted, built = plan.settings.features.holdout_days, plan.features_run
-    days = (built.metrics if built is not None else draft.metrics).get("holdout_days")
-    if days != wanted:
-        raise InputError(
-            f"features: must be built with features.holdout_days {wanted}; got "
-            f"{None if days is None else int(days)} in run {plan.inputs[0][2]}. "
-            f"Run build_features --as-of {plan.as_of} with this configuration"
-        )
-    stamp, receipts = (
-        (built.stamp, built.receipts) if built is not None else (draft.stamp(plan), tuple(draft.receipts))
-    )
-    receipt = next((r for r in receipts if r.table == HOLDOUT.name), None)
-    if receipt is None:
-        return customers
-    rows = plan.store.read_run(HOLDOUT.name, stamp, receipt.version)
-    later = rows.select("customer_id", F.col("orders").alias("_orders"), F.col("spend").alias("_spend"))
-    spend = F.coalesce(F.col("_spend").cast("double"), F.lit(0.0))
-    active = F.coalesce(F.col("_orders") > 0, F.lit(False))
-    return (
-        customers.join(later, on="customer_id", how="left")
-        # As a logarithm: a few large customers would be all the variance there is.
-        .withColumns(
-            {"holdout_spend": F.log1p(F.greatest(spend, F.lit(0.0))), "holdout_active": active.cast("double")}
-        )
-        .drop("_orders", "_spend")
-    )
-
-
-def _segments(plan: Plan, labelled: Labelled, profiles: list[Profile]) -> list[Segment]:
-    """Stable ids from the customers of the previous run, names from the profiles."""
-    settings = plan.settings.segments
-    earlier = [r for r in plan.history if r.as_of <= plan.as_of]
-    previous = current_run(earlier, "assignments")
-    common: dict[tuple[int, int], int] = {}
-    if previous is not None:
-        before = plan.store.read_run("assignments", previous.stamp)
-        before = before.where(F.col("segment_id") != UNSEGMENTED_ID)
-        pairs = labelled.frame.join(before.select("customer_id", "segment_id"), on="customer_id")
-        rows = pairs.groupBy("cluster", "segment_id").count().collect()
-        common = {(row["cluster"], row["segment_id"]): row["count"] for row in rows}
-    by_value = sorted(profiles, key=lambda p: (-p.mean_of("monetary"), p.label))
-    used = [s.segment_id for r in plan.history for s in r.segments]
-    ids = stable_ids([p.label for p in by_value], common, max(used, default=0) + 1, settings.min_overlap)
-    names = name_clusters(
-        {p.label: p.positions for p in profiles}, settings.archetypes, settings.max_name_difference
-    )
-    return [
-        Segment(p.label, ids[p.label].segment_id, names[p.label][0], ids[p.label].overlap) for p in by_value
-    ]
+def _of_segments(
+    plan: Plan, labelled: Labelled, profiles: list[Profile], segments: list[Segment], everybody: DataFrame
+) -> list[Profile]:
+    """Profiles by segment id: those of the clusters, unless some customers are held elsewhere."""
+    if everybody.where(F.col("segment_id") != F.col("raw_segment_id")).isEmpty():
+        ids = {s.cluster: s.segment_id for s in segments}
+        return [replace(p, label=ids[p.label]) for p in profiles if p.label in ids]
+    held = labelled.frame.join(everybody.select("customer_id", "segment_id"), on="customer_id")
+    scheme = {"clusters": F.col("segment_id")}
+    return profile(held, scheme, feature_names(plan.settings.features))["clusters"]
 
 
 def _publish(
@@ -253,26 +177,29 @@ def _publish(
     profiles: list[Profile],
     grid: list[Profile],
     segments: list[Segment],
+    formers: Formers,
     model: PipelineModel | None,
 ) -> None:
-    """Stage the tables of a segmentation, and save its model when it is new."""
+    """Stage the tables of a segmentation, save a new model, and hold both to what is promised."""
     with draft.room("publish") as said:
         if model is not None:
             stage_rows(plan, draft, draft.candidates, CANDIDATES)
         others = features.where(~F.col("eligible"))
         left_over = left_out(others)
-        assigned = mapped_assignments(labelled.frame, segments)
         if left_over.customers:
-            assigned = assigned.unionByName(unsegmented_assignments(others))
             said.append(f"{left_over.customers:,} customers {UNSEGMENTED}")
         draft.metrics["unsegmented"] = left_over.customers
-        rows = stage(plan, draft, assigned, ASSIGNMENTS).rows
+        rest = others if left_over.customers else None
+        model_run = draft.facts["model_run_id"]
+        everybody = place_customers(plan, draft, labelled, rest, segments, model_run, formers)
+        rows = stage(plan, draft, everybody, ASSIGNMENTS).rows
         points.reached("after_assignments")
-        draft.profiles = profile_rows(plan, profiles, segments, grid, left_over)
+        by_segment = _of_segments(plan, labelled, profiles, segments, everybody)
+        draft.profiles = profile_rows(plan, by_segment, segments, grid, left_over)
         stage_rows(plan, draft, draft.profiles, PROFILES)
         points.reached("after_profiles")
         draft.facts["segments"] = tuple(segments)
-        profiled = sum(p.customers for p in profiles)
+        profiled = sum(p.customers for p in by_segment)
         if profiled != draft.metrics["eligible"] or rows != profiled + left_over.customers:
             raise SegmentationError(
                 f"assignments: must have one row for each of {int(draft.metrics['eligible']):,} eligible "
@@ -284,3 +211,13 @@ def _publish(
             draft.facts["model_digest"] = save_model(plan.store.spark, model, draft.facts["model_path"])
         points.reached("after_model")
         said.append(" · ".join(f"{r.table} {r.rows:,}" for r in draft.receipts))
+    with draft.room("migrate") as said:
+        stage_migrations(plan, draft, everybody, segments, formers)
+        if "moved" in draft.metrics:
+            said.append(f"{int(draft.metrics['moved']):,} customers moved since {formers.all[0].run.as_of}")
+        else:
+            said.append("no former run")
+    with draft.room("gates") as said:
+        hold_to_contract(plan, draft, features, by_segment, segments)
+        if model is not None:
+            said.append(must_serve_alike(plan, draft, features, segments))

@@ -23,7 +23,15 @@ from spark_seg.tables import ACTIVITY, NO_ATTEMPT, PUBLISHED, REPAIRS, RUNS, SPA
 
 _COMMITTED = "COMMITTED"
 #: Table that may rightly get no rows from a run → the one that tells which run counts for it.
-TOLD_BY = {"activity": "features", "rejects": "features", "holdout": "features", "splits": "candidates"}
+TOLD_BY = {
+    "activity": "features",
+    "rejects": "features",
+    "holdout": "features",
+    "splits": "candidates",
+    "segment_lineage": "candidates",
+    "migrations": "assignments",
+    "alerts": "assignments",
+}
 
 
 @dataclass(frozen=True)
@@ -83,6 +91,11 @@ class CommittedRun:
     model_digest: str | None = None
     committed_at: datetime | None = None
     rejects: tuple[tuple[str, str, int], ...] = ()
+    code_version: str = ""
+    spark_version: str = ""
+    config: str = "{}"
+    seed: int | None = None
+    cut_points: tuple[tuple[str, list[float]], ...] = ()
 
     @property
     def stamp(self) -> Stamp:
@@ -247,6 +260,7 @@ def _committed(row: dict[str, Any]) -> CommittedRun:
             "receipts": tuple(Receipt(**r) for r in row["receipts"] or []),
             "segments": tuple(Segment(**s) for s in row["segments"] or []),
             "metrics": dict(row["metrics"] or {}),
+            "cut_points": tuple((c["feature"], c["cuts"]) for c in row.get("cut_points") or []),
             "rejects": tuple((r["source"], r["reason"], r["rows"]) for r in row.get("rejects") or []),
             "inputs": tuple((i["source"], i["table"], i["version"], i["rows"]) for i in row["inputs"] or []),
             "activity": tuple(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
+from pathlib import Path
 
 from pyspark.ml import PipelineModel
 from pyspark.sql import SparkSession
@@ -26,6 +28,8 @@ _CLASSES = frozenset({
     f"{_ML}.feature.SQLTransformer",
     f"{_ML}.feature.StandardScalerModel",
     f"{_ML}.feature.VectorAssembler",
+    # Spark saves a tree in a folder within that of its model.
+    "org.apache.spark.mllib.clustering.BisectingKMeansModel",
 })  # fmt: skip
 
 
@@ -60,6 +64,14 @@ def load_model(spark: SparkSession, path: str, digest: str | None) -> PipelineMo
             f"model: must be readable at {path}; got {str(error).splitlines()[0][:200]}. "
             "Restore the folder, or train again (train_segments)"
         ) from error
+
+
+def discard_model(path: str) -> bool:
+    """Remove the folder of a model, on a disk of this machine; elsewhere it stays for nobody to load."""
+    if "://" in path or not Path(path).is_dir():
+        return False
+    shutil.rmtree(path)
+    return True
 
 
 def _files(spark: SparkSession, path: str) -> tuple[str, set[str]]:

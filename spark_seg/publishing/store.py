@@ -46,6 +46,11 @@ _STATISTICS = {
     "candidates": "algorithm,k",
     "profiles": "scheme,segment_id",
     "splits": "node",
+    "segment_lineage": "event",
+    "migrations": "kind,cause",
+    "alerts": "kind",
+    "drift": "measure",
+    "decisions": "action",
     "runs": "as_of,run_id,pipeline,job,revision",
 }
 
@@ -147,6 +152,10 @@ class Store:
             self.discard(spec.name, stamp)
             raise
         return Receipt(spec.name, version, rows, content)
+
+    def content(self, spec: Spec, stamp: Stamp) -> str:
+        """The sum over the content of an attempt's rows, as they stand."""
+        return self._audit(spec, stamp)[1]
 
     def discard(self, table: str, stamp: Stamp) -> None:
         """Take back staged rows of an attempt that will not be committed."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,6 +10,7 @@ from pathlib import Path
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from spark_seg.publishing.models import discard_model
 from spark_seg.publishing.store import Store, same_type
 from spark_seg.sources import resolved
 from spark_seg.tables import NO_ATTEMPT, PUBLISHED, RUNS, Spec, rows_by_stamp
@@ -128,6 +128,6 @@ def _stale_models(store: Store, models: set[str], before: datetime) -> list[Left
     for folder in sorted(Path(root).glob("*/*")):
         old = datetime.fromtimestamp(folder.stat().st_mtime, before.tzinfo) < before
         if str(folder) not in models and old:
-            shutil.rmtree(folder)
+            discard_model(str(folder))
             found.append(Leftover(str(folder), folder.parent.name, None))
     return found

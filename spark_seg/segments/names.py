@@ -1,4 +1,4 @@
-"""Names by data: each segment takes the archetype whose signature its profile is nearest to."""
+"""Names by data: each new segment takes the archetype whose signature its profile is nearest to."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from spark_seg.config import Archetype
+from spark_seg.segments.lineage import Positions
 
 #: Position of a segment's customers among all customers: -1 is the lowest, 1 the highest.
 LEVELS = {"very_low": -0.8, "low": -0.4, "middle": 0.0, "high": 0.4, "very_high": 0.8}
@@ -16,32 +17,58 @@ LEVELS = {"very_low": -0.8, "low": -0.4, "middle": 0.0, "high": 0.4, "very_high"
 #: Farther than any two positions can be.
 _FAR = 4.0
 
-Positions = Mapping[str, float | None]
+Names = Mapping[int, str]
 
 
 def name_clusters(
-    positions: Mapping[int, Positions], archetypes: Sequence[Archetype], max_difference: float
-) -> dict[int, tuple[str, Archetype | None]]:
-    """Cluster → (name, archetype).
+    positions: Mapping[int, Positions],
+    archetypes: Sequence[Archetype],
+    max_difference: float,
+    kept: Mapping[int, str] | None = None,
+) -> dict[int, str]:
+    """Cluster → name. `kept`: names that clusters have already, because they continue a segment.
 
     One archetype per cluster and one cluster per archetype, with the smallest total distance. An
     archetype is out of the question for a cluster that differs from it by more than `max_difference` in
     any feature of its signature; a cluster left without one gets a name that describes it.
     """
-    if not positions:
-        return {}
-    clusters = sorted(positions)
-    distances = np.array([[_distance(positions[c], a, max_difference) for a in archetypes] for c in clusters])
-    rows, columns = linear_sum_assignment(distances)
-    names: dict[int, tuple[str, Archetype | None]] = {}
-    for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
-        if distances[row, column] < _FAR:
-            names[clusters[row]] = (archetypes[column].name, archetypes[column])
+    names = dict(kept or {})
+    free = [a for a in archetypes if a.name not in names.values()]
+    clusters = sorted(positions.keys() - names.keys())
+    if clusters and free:
+        distances = np.array([[_distance(positions[c], a, max_difference) for a in free] for c in clusters])
+        rows, columns = linear_sum_assignment(distances)
+        for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
+            if distances[row, column] < _FAR:
+                names[clusters[row]] = free[column].name
     for cluster in clusters:
         if cluster not in names:
-            taken = {name for name, _ in names.values()}
-            names[cluster] = (_describe(positions[cluster], taken), None)
+            names[cluster] = _describe(positions[cluster], set(names.values()))
     return names
+
+
+def misfits(
+    positions: Mapping[int, Positions], archetypes: Sequence[Archetype], max_difference: float, names: Names
+) -> list[str]:
+    """A sentence for each cluster whose archetype is out of the question for it by now."""
+    known = {a.name: a for a in archetypes}
+    told = []
+    for cluster, name in sorted(names.items(), key=lambda item: item[1]):
+        archetype, own = known.get(name), positions.get(cluster, {})
+        if archetype is None:
+            continue
+        off = [
+            f"{feature} is at {position:+.1f}, where {level} means {LEVELS[level]:+.1f}"
+            for feature, level in archetype.signature.items()
+            if (position := own.get(feature)) is not None and abs(LEVELS[level] - position) > max_difference
+        ]
+        if off:
+            told.append(
+                f"segment {name}: must lie where its archetype says, within {max_difference:g}; got "
+                f"{' and '.join(off)}. It keeps its id and its name: look whether its play still holds, and "
+                "change the archetype if the name does not"
+            )
+    return told
 
 
 def _distance(positions: Positions, archetype: Archetype, max_difference: float) -> float:

@@ -1,29 +1,20 @@
-"""Raw clusters → segment ids that outlive a refit.
-
-A cluster's number means nothing in the next fit, so ids follow customers: a cluster that shares
-enough customers with a segment of the previous run takes over its id, anything else gets a new one.
-"""
+"""One cluster of a model as consumers see it: an id that outlives refits, and a name."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from scipy.optimize import linear_sum_assignment
-
-
-@dataclass(frozen=True)
-class Match:
-    """A cluster's id, and the Jaccard overlap with the segment it continues (None: a new segment)."""
-
-    segment_id: int
-    overlap: float | None
+from spark_seg.segments.lineage import Relation, inherited_ids
 
 
 @dataclass(frozen=True)
 class Segment:
-    """One cluster of a model as consumers see it."""
+    """One cluster of a model as consumers see it.
+
+    `overlap`: Jaccard similarity with the segment that it continues; None for a new one, and where centres
+    decided.
+    """
 
     cluster: int
     segment_id: int
@@ -31,35 +22,22 @@ class Segment:
     overlap: float | None
 
 
-def stable_ids(
-    clusters: Sequence[int],
-    common: Mapping[tuple[int, int], int],
-    next_id: int,
-    min_overlap: float,
-) -> dict[int, Match]:
-    """Id of each cluster.
+def stable_ids(clusters: Sequence[int], relations: Sequence[Relation], next_id: int) -> dict[int, int]:
+    """Id of each cluster: that of the segment it continues, or a new one.
 
-    `clusters`: in the order in which new ids are given (the most valuable first). `common`: (cluster,
-    previous segment id) → customers in both. `next_id`: the first id never used before; retired ids
-    are not used again. One-to-one matching with the largest total overlap (Hungarian method).
+    `clusters`: in the order in which new ids are given (the most valuable first). `next_id`: the first id
+    that was never used; ids of segments that have died are not used again.
     """
-    previous = sorted({segment for _, segment in common})
-    overlap = np.array([[_jaccard(common, c, s) for s in previous] for c in clusters]).reshape(
-        len(clusters), len(previous)
-    )
-    rows, columns = linear_sum_assignment(-overlap)
-    matches: dict[int, Match] = {}
-    for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
-        if overlap[row, column] >= min_overlap:
-            matches[clusters[row]] = Match(previous[column], float(overlap[row, column]))
+    ids = inherited_ids(relations)
     for cluster in clusters:
-        if cluster not in matches:
-            matches[cluster] = Match(next_id, None)
+        if cluster not in ids:
+            ids[cluster] = next_id
             next_id += 1
-    return matches
+    return ids
 
 
-def _jaccard(common: Mapping[tuple[int, int], int], cluster: int, segment: int) -> float:
-    both = common.get((cluster, segment), 0)
-    either = sum(n for (c, s), n in common.items() if c == cluster or s == segment)
-    return both / either if either else 0.0
+def overlaps(relations: Sequence[Relation], ids: Mapping[int, int]) -> dict[int, float | None]:
+    """Cluster → overlap with the segment whose id it has; clusters of new segments are left out."""
+    return {
+        r.cluster: r.overlap for r in relations if r.cluster is not None and ids.get(r.cluster) == r.former
+    }

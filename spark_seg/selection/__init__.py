@@ -3,7 +3,7 @@
 from spark_seg.selection.blocks import Blocks, pack
 from spark_seg.selection.candidate import Candidate
 from spark_seg.selection.choose import INDICES, RULES, choose
-from spark_seg.selection.indices import Indices, measure
+from spark_seg.selection.indices import Indices, measure, measure_labels
 from spark_seg.selection.splits import Split
 from spark_seg.selection.structure import Structure
 from spark_seg.selection.sweep import BASELINE, Sweep, sweep
@@ -20,6 +20,7 @@ __all__ = [
     "Sweep",
     "choose",
     "measure",
+    "measure_labels",
     "pack",
     "sweep",
 ]

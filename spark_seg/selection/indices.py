@@ -14,10 +14,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from pyspark.sql import Column, DataFrame
 
 from spark_seg.errors import InputError
 from spark_seg.kernels import Clusters, Floats, Labeller, first_pass, in_geometry, second_pass
-from spark_seg.selection.blocks import Blocks
+from spark_seg.selection.blocks import Blocks, pack
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,15 @@ def measure(blocks: Blocks, labellers: Sequence[Labeller], ks: Sequence[int], di
         replace(figures, separation=_separation(c, squares))
         for figures, c in zip(_figures(moved, second), clusters, strict=True)
     ]
+
+
+def measure_labels(frame: DataFrame, label: Column, k: int, distance: str, seed: int) -> Indices:
+    """Indices of the labels (0 ≤ label < k) that customers have: `frame` has `customer_id` and `vector`."""
+    blocks = pack(frame, [label], seed)
+    try:
+        return measure(blocks, [lambda block: block.labels[:, 0]], [k], distance)[0]
+    finally:
+        blocks.release()
 
 
 def _split_first(figures: Floats, ks: Sequence[int], dimensions: int, measures: int) -> list[Clusters]:

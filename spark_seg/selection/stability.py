@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spark_seg.kernels import Floats, Ints, Shape
+from spark_seg.kernels import Floats, Ints, Shape, adjusted_rand
 
 #: Refits are on at most so many customers: enough for shares of a few per cent.
 _CUSTOMERS = 4_000
@@ -44,7 +44,7 @@ def stability(
         drawn = points[rng.choice(len(points), size, p=weights / weights.sum())]
         again = refit(drawn, np.ones(size), seed + resample)
         table = _crossed(shape.labels(drawn), again.labels(drawn), shape.k, again.k)
-        agreements.append(_adjusted_rand(table))
+        agreements.append(adjusted_rand(table))
         either = table.sum(axis=1, keepdims=True) + table.sum(axis=0) - table
         jaccards.append((table / np.maximum(either, 1.0)).max(axis=1))
     return Stability(float(np.mean(agreements)), float(np.mean(jaccards, axis=0).min()))
@@ -53,16 +53,3 @@ def stability(
 def _crossed(one: Ints, other: Ints, rows: int, columns: int) -> Floats:
     counts = np.bincount(one * columns + other, minlength=rows * columns)
     return counts.reshape(rows, columns).astype(np.float64)
-
-
-def _adjusted_rand(table: Floats) -> float:
-    """Hubert and Arabie (1985), from the table of common members."""
-
-    def pairs(counts: Floats) -> float:
-        return float((counts * (counts - 1) / 2).sum())
-
-    both, one, other = pairs(table), pairs(table.sum(axis=1)), pairs(table.sum(axis=0))
-    every = pairs(np.array([table.sum()]))
-    expected = one * other / every if every else 0.0
-    most = (one + other) / 2
-    return 1.0 if most == expected else (both - expected) / (most - expected)

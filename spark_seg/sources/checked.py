@@ -33,10 +33,12 @@ def open_sources(
     settings: Settings,
     as_of: date,
     before: Mapping[tuple[str, str], int] | None = None,
+    versions: Mapping[tuple[str, str], str] | None = None,
 ) -> OpenedSources:
     """Open and check every source table. Raises `InputError` with the problems of all tables at once.
 
     `before`: (source, table) → rows that the last run counted, against which their numbers are held.
+    `versions`: (source, table) → which version to read instead of the latest.
     """
     problems: list[str] = []
     naming = naming_of(settings)
@@ -44,7 +46,7 @@ def open_sources(
     def opened(name: str, source: Source) -> OpenedTable | None:
         # A list of its own: what is wrong with one table says nothing of the next.
         found: list[str] = []
-        table = open_table(spark, name, source, found)
+        table = open_table(spark, name, source, found, versions)
         if table is not None:
             # Rates are nobody's.
             table = replace(table, naming=None if name == "rates" else naming)

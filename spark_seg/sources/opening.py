@@ -83,19 +83,30 @@ def open_at(spark: SparkSession, table: OpenedTable, version: str) -> OpenedTabl
     Raises `InputError` when it cannot be read, or not as it is mapped today.
     """
     problems: list[str] = []
-    opened = open_table(spark, table.source, table.ref, problems, version)
+    pinned = {(table.source, table.label): version}
+    opened = open_table(spark, table.source, table.ref, problems, pinned)
     if opened is None:
         raise InputError(problems, title="sources")
     return replace(opened, naming=table.naming)
 
 
 def open_table(
-    spark: SparkSession, name: str, source: Source, problems: list[str], version: str | None = None
+    spark: SparkSession,
+    name: str,
+    source: Source,
+    problems: list[str],
+    versions: Mapping[tuple[str, str], str] | None = None,
 ) -> OpenedTable | None:
-    """Open `sources.<name>`; None, with sentences in `problems`, when it is not as it is mapped."""
-    where = f"sources.{name}"
-    base = open_frame(spark, where, source, problems, version)
-    joins = [open_frame(spark, f"{where}.lookups.{i}", ref, problems) for i, ref in enumerate(source.lookups)]
+    """Open `sources.<name>`; None, with sentences in `problems`, when it is not as it is mapped.
+
+    `versions`: (source, table) → which version to read instead of the latest.
+    """
+    where, pins = f"sources.{name}", versions or {}
+    base = open_frame(spark, where, source, problems, pins.get((name, source.label)))
+    joins = [
+        open_frame(spark, f"{where}.lookups.{i}", ref, problems, pins.get((name, ref.label)))
+        for i, ref in enumerate(source.lookups)
+    ]
     if base is None or any(join is None for join in joins):
         return None
     frame, pinned = base

@@ -73,9 +73,16 @@ def open_frame(
     `version`: an earlier one of a Delta table; else the latest.
     """
     try:
-        return _pinned(spark, ref, version)
+        opened = _pinned(spark, ref, version)
+        if version is not None and not _still_there(spark, opened, version):
+            problems.append(_gone(where, ref, version))
+            return None
+        return opened
     except SPARK_FAILURES as error:
         text = str(error)
+        if version is not None and any(c in text for c in _TRIMMED):
+            problems.append(_gone(where, ref, version))
+            return None
         if any(c in text for c in ("ONLY_OPERATION", "DELTA_MISSING_DELTA_TABLE", "NOT_VIEW")):
             problems.append(
                 f"{where}: {ref.label} must be a Delta table; got {_instead(ref)}. "
@@ -90,6 +97,39 @@ def open_frame(
                 "Check `format`, and that nobody rewrites it meanwhile"
             )
         return None
+
+
+#: Delta's words for a version that its log no longer tells of.
+_TRIMMED = ("DELTA_VERSION_NOT_FOUND", "DELTA_LOG_FILE_NOT_FOUND", "DELTA_VERSIONS_NOT_CONTIGUOUS",
+            "DELTA_TRUNCATED_TRANSACTION_LOG", "DELTA_STATE_RECOVER_ERROR")  # fmt: skip
+
+
+def _still_there(spark: SparkSession, opened: tuple[DataFrame, str], version: str) -> bool:
+    """Are the rows of an earlier version still on disk? The log outlives files that were vacuumed."""
+    frame, found = opened
+    if found != version:
+        return False
+    files = frame.inputFiles() if not version.startswith("files:") else []
+    if not files:
+        return True
+    try:
+        return not spark.read.format("binaryFile").load(files).select("path").isEmpty()
+    except PySparkException as error:
+        if "PATH_NOT_FOUND" in (error.getCondition() or ""):
+            return False
+        raise
+
+
+def _gone(where: str, ref: TableRef, version: str) -> str:
+    if version.startswith("files:"):
+        return (
+            f"{where}: the files of {ref.label} must be those of the run ({version}); got others. Files have "
+            "no versions: a run of them cannot be done again once they have changed"
+        )
+    return (
+        f"{where}: version {version} of {ref.label} must still be there; got a table of which it has been "
+        "vacuumed. Keep versions for as long as runs shall be replayed (delta.deletedFileRetentionDuration)"
+    )
 
 
 def _pinned(spark: SparkSession, ref: TableRef, version: str | None) -> tuple[DataFrame, str]:

@@ -1,0 +1,106 @@
+"""Have the customers changed? Distributions of features, and of the distances to the segments' centres."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from spark_seg.config.monitoring import MonitoringSettings
+from spark_seg.errors import InputError
+from spark_seg.monitoring.bins import UNKNOWN, bin_of, deciles_of, place, starts, unusable
+from spark_seg.monitoring.measure import Measure
+from spark_seg.monitoring.stability import occupied, population_stability, stability_noise
+
+_REFERENCE, _CURRENT = "the reference", "the current state"
+
+
+def feature_drift(
+    reference: DataFrame, current: DataFrame, features: Sequence[str], settings: MonitoringSettings
+) -> list[Measure]:
+    """A measure `psi` for each of `features`, in their order; a breach calls for a refit.
+
+    `reference`: the customers the model was fitted on, `current`: those of today, one row each, both with
+    the numeric `features`. Bins are deciles of the reference, with one for each value that many have and one
+    for those without a value. Breached is what reaches `max_psi` and passes what chance gives.
+
+    One pass finds the deciles and one counts each frame, whatever the number of features; the driver gets
+    a row for each feature and bin. Raises `InputError` for features that one side lacks or that are no
+    numbers, and when one side has no customers.
+    """
+    return _drift("psi", reference, current, features, settings)
+
+
+def distance_drift(
+    reference: DataFrame, current: DataFrame, column: str, settings: MonitoringSettings
+) -> list[Measure]:
+    """One measure `distance_psi`: are customers as near to their centres as they were? Asks for a refit.
+
+    `reference`, `current`: segmented customers of `assignments`, one row each, with the numeric `column`:
+    `distance`, or `confidence` for a mixture, which has no distances. Otherwise as `feature_drift`.
+    """
+    return _drift("distance_psi", reference, current, [column], settings)
+
+
+def _drift(
+    measure: str,
+    reference: DataFrame,
+    current: DataFrame,
+    features: Sequence[str],
+    settings: MonitoringSettings,
+) -> list[Measure]:
+    problems = unusable(reference, features, _REFERENCE) + unusable(current, features, _CURRENT)
+    if problems:
+        raise InputError(problems)
+    if not features:
+        return []
+    borders = [starts(cuts) for cuts in deciles_of(reference, features)]
+    sides = [
+        _binned(f, features, borders, side) for f, side in ((reference, _REFERENCE), (current, _CURRENT))
+    ]
+    rows = sides[0].unionAll(sides[1]).groupBy("side", "feature", "bin").count().collect()
+    counts = {(row["side"], row["feature"], row["bin"]): int(row["count"]) for row in rows}
+    measures = []
+    for i, name in enumerate(features):
+        bins = range(UNKNOWN, len(borders[i]) + 1)
+        before, now = ([counts.get((side, i, b), 0) for b in bins] for side in (_REFERENCE, _CURRENT))
+        measures.append(_measure(measure, name, before, now, borders[i], len(features), settings))
+    return measures
+
+
+def _binned(
+    frame: DataFrame, features: Sequence[str], borders: Sequence[Sequence[float]], side: str
+) -> DataFrame:
+    """One row per customer and feature: `side`, `feature` (its position) and `bin`."""
+    # Long, because an aggregate with hundreds of columns takes Spark seconds to compile.
+    parts = (
+        F.struct(F.lit(i).alias("feature"), bin_of(name, own).alias("bin"))
+        for i, (name, own) in enumerate(zip(features, borders, strict=True))
+    )
+    return frame.select(F.lit(side).alias("side"), F.inline(F.array(*parts)))
+
+
+def _measure(
+    measure: str,
+    name: str,
+    before: Sequence[int],
+    now: Sequence[int],
+    borders: Sequence[float],
+    tests: int,
+    settings: MonitoringSettings,
+) -> Measure:
+    psi = population_stability(before, now)
+    noise = stability_noise(occupied(before, now), sum(before), sum(now), tests)
+    breached = psi >= settings.max_psi and psi > noise
+    told = f"PSI of {name} is {psi:.2f} (border {settings.max_psi:g}, chance {noise:.2f})"
+    if breached:
+        told += f": {_moved(before, now, borders)}"
+    return Measure(measure, name, None, psi, settings.max_psi, breached, "refit", told)
+
+
+def _moved(before: Sequence[int], now: Sequence[int], borders: Sequence[float]) -> str:
+    """The bin whose share has changed most, in words."""
+    shares = [(b / sum(before), n / sum(now)) for b, n in zip(before, now, strict=True)]
+    i = max(range(len(shares)), key=lambda i: abs(shares[i][1] - shares[i][0]))
+    return f"the share {place(borders, i + UNKNOWN)} went from {shares[i][0]:.0%} to {shares[i][1]:.0%}"

@@ -1,0 +1,57 @@
+"""Eligible customers → every candidate, and the one that is published."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from spark_seg.config import HOLDOUT_MEASURES
+from spark_seg.errors import NoAcceptableCandidate
+from spark_seg.pipeline.draft import Draft
+from spark_seg.pipeline.plan import Plan
+from spark_seg.pipeline.rows import candidate_row
+from spark_seg.preparation import VECTOR, Preparation, check_directions
+from spark_seg.segments import GRID, grid_index
+from spark_seg.selection import Candidate, Sweep, choose, sweep
+
+#: Called as progress(done, total) while candidates are fitted.
+Progress = Callable[[int, int], None]
+
+
+def choose_candidate(
+    plan: Plan, draft: Draft, preparation: Preparation, customers: DataFrame, progress: Progress
+) -> tuple[Sweep, Candidate, DataFrame]:
+    """What was swept, the candidate that won, and the vectors. Raises `NoAcceptableCandidate`."""
+    settings = plan.settings
+    grid = grid_index(F.col("r_score"), F.col("f_score"))
+    # A customer without scores (no order, if `active` customers are segmented) counts as hibernating.
+    baseline = F.coalesce(grid, F.lit(len(GRID) - 1)).alias("rfm_index")
+    later = [name for name in HOLDOUT_MEASURES if name in customers.columns]
+    vectors = preparation.transform(customers).select("customer_id", VECTOR, baseline, "prepared.*", *later)
+    if settings.selection.mode == "exact":
+        vectors = draft.keep(vectors)
+    if settings.clustering.distance == "cosine":
+        check_directions(vectors)
+    swept = sweep(vectors, settings, ("rfm_index", len(GRID)), progress, (*preparation.prepared, *later))
+    candidates = choose(swept.candidates, settings.selection)
+    draft.candidates = [candidate_row(c) for c in candidates]
+    draft.metrics["coreset"] = swept.coreset
+    structure = swept.structure
+    if structure is not None:
+        draft.metrics["structure_margin"] = structure.margin
+        if settings.selection.require_structure and not structure.found:
+            raise NoAcceptableCandidate(
+                f"selection: the customers must show groups (selection.require_structure); got "
+                f"{structure.sentence}. Use the RFM grid, other features, or require_structure: false",
+                candidates=draft.candidates,
+            )
+    winner = next((c for c in candidates if c.chosen), None)
+    if winner is None:
+        raise NoAcceptableCandidate(
+            [f"{c.label}: {c.reason}" for c in candidates],
+            title="selection: no candidate passes the rules (selection.rules)",
+            candidates=draft.candidates,
+        )
+    return swept, winner, vectors
