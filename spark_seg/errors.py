@@ -71,12 +71,10 @@ class NoAcceptableCandidate(SegmentationError):
         super().__init__(problems, title)
 
 
-class ContractBreach(SegmentationError):
+class ContractBreach(NoAcceptableCandidate):
     """The segments of a run are not what their consumers count on. The former run stays in force."""
 
-    exit_code = 4
-
-    def __init__(self, problems: Sequence[str], owner: str | None) -> None:
+    def __init__(self, problems: Sequence[str], owner: str | None = None) -> None:
         asked = f" (ask {owner})" if owner is not None else ""
         super().__init__(problems, title=f"contract{asked}: the segments must keep it; the former run stays")
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from spark_seg.config.fields import NUMERIC, Identifier, Model, Share
+from spark_seg.config.rfm_map import DEFAULT_MAP, RfmRow, names_of
 
 #: Name and id of the group of customers without enough data.
 UNSEGMENTED = "unsegmented"
@@ -74,6 +75,12 @@ class SegmentSettings(Model):
         "to 1) at which such segments are the same",
     )
     hold: HoldSettings = Field(default_factory=HoldSettings)
+    rfm_map: tuple[RfmRow, ...] = Field(
+        DEFAULT_MAP,
+        description="rows that give RFM scores a segment, each with name, r, f and m (a number, a list or a "
+        "text such as 4-5; without one: any score); the first that matches wins. See spark-seg segments lint",
+        min_length=1,
+    )
 
     @model_validator(mode="after")
     def _names_unique(self) -> Self:
@@ -81,8 +88,8 @@ class SegmentSettings(Model):
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
             raise ValueError(f"archetypes must have different names; repeated: {', '.join(repeated)}")
-        if UNSEGMENTED in names:
-            raise ValueError(f"no archetype may be called {UNSEGMENTED}: that is who has not enough data")
+        if UNSEGMENTED in (*names, *names_of(self.rfm_map)):
+            raise ValueError(f"no segment may be called {UNSEGMENTED}: that is who has not enough data")
         return self
 
 

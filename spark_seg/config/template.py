@@ -88,7 +88,7 @@ def _section(name: str, info: FieldInfo, depth: int) -> str:
         head = f"{'' if depth else chr(10)}{_comment(info.description or '', pad)}{pad}{name}:\n"
         return head + "".join(_section(n, i, depth + 1) for n, i in model.model_fields.items())
     extra = _fields_comment(name, pad) if name == "features" and depth else ""
-    return f"{_comment(_about(info, name), pad)}{extra}{pad}{name}: {_value(info)}\n"
+    return f"{_comment(_about(info, name), pad)}{extra}{pad}{name}:{_value(info)}\n"
 
 
 def _about(info: FieldInfo, name: str) -> str:
@@ -109,9 +109,12 @@ def _model_of(info: FieldInfo) -> type[BaseModel] | None:
 
 def _value(info: FieldInfo) -> str:
     default = info.get_default(call_default_factory=True, validated_data={})
-    plain: Any = yaml.safe_load(yaml.safe_dump(_plain(default)))
+    plain: Any = _plain(default)
+    if isinstance(plain, list) and plain and isinstance(plain[0], dict):
+        rows = (yaml.safe_dump(one, default_flow_style=True, sort_keys=False, width=10_000) for one in plain)
+        return "".join(f"\n    - {row.strip()}" for row in rows)
     text = yaml.safe_dump(plain, default_flow_style=True, sort_keys=False, width=10_000).strip()
-    return text.removesuffix("...").strip()
+    return f" {text.removesuffix('...').strip()}"
 
 
 def _plain(value: Any) -> Any:

@@ -12,6 +12,8 @@ from pyspark.sql.types import NumericType
 _DECILES = [q / 10 for q in range(1, 10)]
 #: Bin of those without a value.
 UNKNOWN = -1
+#: Significant bits of values: what is nearer than 0.05 % is equal.
+_BITS = 12
 
 
 def unusable(frame: DataFrame, features: Sequence[str], what: str) -> list[str]:
@@ -32,14 +34,21 @@ def unusable(frame: DataFrame, features: Sequence[str], what: str) -> list[str]:
     return problems
 
 
+def values_of(frame: DataFrame, features: Sequence[str], *kept: Column) -> DataFrame:
+    """A row per customer and feature: `kept`, `feature` (its position) and `value`.
+
+    Long, because an aggregate with hundreds of columns takes Spark seconds to compile.
+    """
+    return frame.select(*kept, F.posexplode(F.array(*map(_number, features))).alias("feature", "value"))
+
+
 def deciles_of(frame: DataFrame, features: Sequence[str]) -> list[list[float]]:
     """The nine deciles of each of `features`, [] where nobody has a value.
 
-    One pass; the driver gets a row per feature. Infinite values and NaN count as none.
+    One pass; the driver gets a row per feature.
     """
-    pairs = (F.struct(F.lit(i).alias("feature"), _number(n).alias("value")) for i, n in enumerate(features))
     cuts = F.percentile("value", F.array(*map(F.lit, _DECILES)))
-    rows = frame.select(F.inline(F.array(*pairs))).groupBy("feature").agg(cuts.alias("cuts")).collect()
+    rows = values_of(frame, features).groupBy("feature").agg(cuts.alias("cuts")).collect()
     found = {row["feature"]: [float(cut) for cut in row["cuts"] or ()] for row in rows}
     return [found.get(i, []) for i in range(len(features))]  # there is no row when there are no customers
 
@@ -59,20 +68,20 @@ def starts(deciles: Sequence[float]) -> list[float]:
     return sorted(borders)
 
 
-def bin_of(name: str, borders: Sequence[float]) -> Column:
-    """Number of the bin of a feature's value, from 0; `UNKNOWN` without a value."""
-    value = _number(name)
-    return F.coalesce(_passed(value, lambda border: value >= border, borders), F.lit(UNKNOWN))
+def bin_in(borders: Sequence[Sequence[float]]) -> Column:
+    """Of rows of `values_of`: number of the bin, from 0, by the borders of each feature; `UNKNOWN` without a
+    value."""
+    return F.coalesce(_passed(borders, lambda border: F.col("value") >= border), F.lit(UNKNOWN))
 
 
-def rank_of(name: str, deciles: Sequence[float]) -> Column:
-    """Rank of a feature's value in half steps of deciles, ties in the middle: 0 to 18; NULL without a value.
+def rank_in(deciles: Sequence[Sequence[float]]) -> Column:
+    """Of rows of `values_of`: rank in half steps of the deciles of each feature, ties in the middle: 0 to 18;
+    NULL without a value.
 
     A whole number, so that sums over it do not depend on the order of rows.
     """
-    value = _number(name)
-    above = _passed(value, lambda cut: value > cut, deciles)
-    return above + _passed(value, lambda cut: value >= cut, deciles)
+    above = _passed(deciles, lambda cut: F.col("value") > cut)
+    return above + _passed(deciles, lambda cut: F.col("value") >= cut)
 
 
 def place(borders: Sequence[float], position: int) -> str:
@@ -89,13 +98,19 @@ def place(borders: Sequence[float], position: int) -> str:
 
 
 def _number(name: str) -> Column:
-    """The value as a double; NULL where it is infinite or NaN, between which no border can lie."""
+    """The value as a double of 12 significant bits; NULL where it is infinite or NaN.
+
+    Spark's exact percentiles hold every distinct value in memory: of a million customers' spend they take six
+    times as long as of its first 12 bits. The approximate ones depend on how rows are partitioned.
+    """
     value = F.col(name).cast("double")
-    return F.when(F.abs(value) < F.lit(math.inf), value)
+    finite = F.when(F.abs(value) < F.lit(math.inf), value)
+    step = F.pow(F.lit(2.0), F.floor(F.log2(F.abs(finite))) - _BITS + 1)
+    return F.coalesce(F.rint(F.try_divide(finite, step)) * step, finite)  # 0 has no logarithm
 
 
-def _passed(value: Column, passes: Callable[[Column], Column], borders: Sequence[float]) -> Column:
-    """How many of `borders` the value passes; NULL without a value."""
-    if not borders:
-        return F.when(value.isNotNull(), F.lit(0))
-    return F.when(value.isNotNull(), F.size(F.filter(F.array(*map(F.lit, borders)), passes)))
+def _passed(borders: Sequence[Sequence[float]], passes: Callable[[Column], Column]) -> Column:
+    """How many borders of its feature a value passes; NULL without a value."""
+    every = F.array(*(F.array(*map(F.lit, own)) for own in borders)).cast("array<array<double>>")
+    own = F.element_at(every, F.col("feature") + 1)
+    return F.when(F.col("value").isNotNull(), F.size(F.filter(own, passes)))

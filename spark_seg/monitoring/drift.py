@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 
 from spark_seg.config.monitoring import MonitoringSettings
 from spark_seg.errors import InputError
-from spark_seg.monitoring.bins import UNKNOWN, bin_of, deciles_of, place, starts, unusable
+from spark_seg.monitoring.bins import UNKNOWN, bin_in, deciles_of, place, starts, unusable, values_of
 from spark_seg.monitoring.measure import Measure
 from spark_seg.monitoring.stability import occupied, population_stability, stability_noise
 
@@ -57,9 +57,11 @@ def _drift(
         return []
     borders = [starts(cuts) for cuts in deciles_of(reference, features)]
     sides = [
-        _binned(f, features, borders, side) for f, side in ((reference, _REFERENCE), (current, _CURRENT))
+        values_of(frame, features, F.lit(side).alias("side"))
+        for frame, side in ((reference, _REFERENCE), (current, _CURRENT))
     ]
-    rows = sides[0].unionAll(sides[1]).groupBy("side", "feature", "bin").count().collect()
+    binned = sides[0].unionAll(sides[1]).withColumn("bin", bin_in(borders))
+    rows = binned.groupBy("side", "feature", "bin").count().collect()
     counts = {(row["side"], row["feature"], row["bin"]): int(row["count"]) for row in rows}
     measures = []
     for i, name in enumerate(features):
@@ -67,18 +69,6 @@ def _drift(
         before, now = ([counts.get((side, i, b), 0) for b in bins] for side in (_REFERENCE, _CURRENT))
         measures.append(_measure(measure, name, before, now, borders[i], len(features), settings))
     return measures
-
-
-def _binned(
-    frame: DataFrame, features: Sequence[str], borders: Sequence[Sequence[float]], side: str
-) -> DataFrame:
-    """One row per customer and feature: `side`, `feature` (its position) and `bin`."""
-    # Long, because an aggregate with hundreds of columns takes Spark seconds to compile.
-    parts = (
-        F.struct(F.lit(i).alias("feature"), bin_of(name, own).alias("bin"))
-        for i, (name, own) in enumerate(zip(features, borders, strict=True))
-    )
-    return frame.select(F.lit(side).alias("side"), F.inline(F.array(*parts)))
 
 
 def _measure(

@@ -11,7 +11,7 @@ from scipy.special import chdtri
 
 from spark_seg.config.monitoring import MonitoringSettings
 from spark_seg.errors import InputError
-from spark_seg.monitoring.bins import deciles_of, rank_of, unusable
+from spark_seg.monitoring.bins import deciles_of, rank_in, unusable, values_of
 from spark_seg.monitoring.measure import Measure
 from spark_seg.monitoring.stability import chance_of
 
@@ -197,11 +197,11 @@ def _proxies(customers: DataFrame, features: Sequence[str], settings: Monitoring
     """A measure `proxy` for each attribute and feature in which two groups are large enough."""
     if not features:
         return []
-    deciles = deciles_of(customers, features)
-    ranks = F.array(*(rank_of(name, cuts) for name, cuts in zip(features, deciles, strict=True)))
+    ranked = values_of(customers, features, _attributes(settings).alias("groups")).withColumn(
+        "rank", rank_in(deciles_of(customers, features))
+    )
     rows = (
-        customers.select(ranks.alias("ranks"), F.inline(_attributes(settings)))
-        .select("attribute", "value", F.posexplode("ranks").alias("feature", "rank"))
+        ranked.select("feature", "rank", F.inline("groups"))
         .where(F.col("value").isNotNull() & F.col("rank").isNotNull())
         .groupBy("attribute", "value", "feature")
         .agg(

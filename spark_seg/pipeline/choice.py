@@ -7,13 +7,13 @@ from collections.abc import Callable
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from spark_seg.config import HOLDOUT_MEASURES
+from spark_seg.config import HOLDOUT_MEASURES, names_of
 from spark_seg.errors import NoAcceptableCandidate
 from spark_seg.pipeline.draft import Draft
+from spark_seg.pipeline.label import rfm_index
 from spark_seg.pipeline.plan import Plan
 from spark_seg.pipeline.rows import candidate_row
 from spark_seg.preparation import VECTOR, Preparation, check_directions
-from spark_seg.segments import GRID, grid_index
 from spark_seg.selection import Candidate, Sweep, choose, sweep
 
 #: Called as progress(done, total) while candidates are fitted.
@@ -25,16 +25,17 @@ def choose_candidate(
 ) -> tuple[Sweep, Candidate, DataFrame]:
     """What was swept, the candidate that won, and the vectors. Raises `NoAcceptableCandidate`."""
     settings = plan.settings
-    grid = grid_index(F.col("r_score"), F.col("f_score"))
-    # A customer without scores (no order, if `active` customers are segmented) counts as hibernating.
-    baseline = F.coalesce(grid, F.lit(len(GRID) - 1)).alias("rfm_index")
+    rows = settings.segments.rfm_map
+    names = names_of(rows)
+    # Whom the map leaves out (no order, if `active` customers are segmented) is a group beside its segments.
+    baseline = F.coalesce(rfm_index(rows), F.lit(len(names))).alias("rfm_index")
     later = [name for name in HOLDOUT_MEASURES if name in customers.columns]
     vectors = preparation.transform(customers).select("customer_id", VECTOR, baseline, "prepared.*", *later)
     if settings.selection.mode == "exact":
         vectors = draft.keep(vectors)
     if settings.clustering.distance == "cosine":
         check_directions(vectors)
-    swept = sweep(vectors, settings, ("rfm_index", len(GRID)), progress, (*preparation.prepared, *later))
+    swept = sweep(vectors, settings, ("rfm_index", len(names) + 1), progress, (*preparation.prepared, *later))
     candidates = choose(swept.candidates, settings.selection)
     draft.candidates = [candidate_row(c) for c in candidates]
     draft.metrics["coreset"] = swept.coreset

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -84,14 +84,29 @@ def former_runs(plan: Plan) -> Formers:
     )
 
 
+def ask_formers(plan: Plan, labelled: Labelled, formers: Formers, model_run_id: str) -> DataFrame:
+    """Labelled customers with `expected_<i>`: the segment that the model of the i-th former run gives them
+    today. There is none where it cannot be asked, and where it is the model of this run."""
+    frame = labelled.frame
+    for i, former in enumerate(formers.all):
+        asked = _asked(plan, frame, former) if former.run.model_run_id != model_run_id else None
+        if asked is not None:
+            frame = asked.withColumnRenamed("expected", f"expected_{i}")
+    return frame
+
+
 def continued(
-    plan: Plan, draft: Draft, labelled: Labelled, profiles: list[Profile], former: Former | None
+    plan: Plan, draft: Draft, asked: DataFrame, profiles: list[Profile], formers: Formers
 ) -> list[Segment]:
-    """The clusters of a new fit as segments; stages what became of those of the former run."""
+    """The clusters of a new fit as segments; stages what became of those of the former run.
+
+    `asked`: labelled customers, see `ask_formers`.
+    """
+    former = formers.last
     settings = plan.settings.segments
     positions = {p.label: p.positions for p in profiles}
     by_value = [p.label for p in sorted(profiles, key=lambda p: (-p.mean_of("monetary"), p.label))]
-    relations = _relations(plan, labelled, positions, former) if former is not None else []
+    relations = _relations(plan, asked, positions, formers, former) if former is not None else []
     used = [s.segment_id for r in plan.history for s in r.segments]
     ids = stable_ids(by_value, relations, max(used, default=0) + 1)
     known = former.names if former is not None else {}
@@ -110,24 +125,38 @@ def continued(
 
 
 def _relations(
-    plan: Plan, labelled: Labelled, positions: dict[int, dict[str, float | None]], former: Former
+    plan: Plan,
+    asked: DataFrame,
+    positions: dict[int, dict[str, float | None]],
+    formers: Formers,
+    former: Former,
 ) -> list[Relation]:
+    """By the customers of both fits, and what the former model says of them today: a segment is the same as
+    long as it means the same, even when everybody has moved on to another one. Where that model cannot be
+    asked, by the segments they were in."""
     settings = plan.settings.segments
+    expected = f"expected_{formers.all.index(former)}"
     before = former.assignments.where(F.col("segment_id") != UNSEGMENTED_ID)
-    pairs = labelled.frame.select("customer_id", "cluster").join(
-        before.select("customer_id", "segment_id"), on="customer_id", how="full"
+    pairs = asked.select("customer_id", "cluster", *(c for c in [expected] if c in asked.columns)).join(
+        before.select("customer_id", F.col("segment_id").alias("former")), on="customer_id", how="full"
     )
-    counts = pairs.groupBy("cluster", "segment_id").count().collect()
+    both = F.col("cluster").isNotNull() & F.col("former").isNotNull()
+    model_asked = expected in asked.columns
+    segment = F.when(both, F.col(expected) if model_asked else F.col("former")).alias("segment")
+    counts = (
+        pairs.groupBy("cluster", segment)
+        .agg(F.count(F.lit(1)).alias("rows"), F.count("former").alias("before"))
+        .collect()
+    )
     common = {
-        (row["cluster"], row["segment_id"]): int(row["count"])
-        for row in counts
-        if row["cluster"] is not None and row["segment_id"] is not None
+        (row["cluster"], row["segment"]): int(row["rows"]) for row in counts if row["segment"] is not None
     }
-    now = sum(int(row["count"]) for row in counts if row["cluster"] is not None)
-    then = sum(int(row["count"]) for row in counts if row["segment_id"] is not None)
+    now = sum(int(row["rows"]) for row in counts if row["cluster"] is not None)
+    then = sum(int(row["before"]) for row in counts)
     if sum(common.values()) >= settings.min_common * min(now, then):
-        formers = sorted(former.names)
-        return by_customers(sorted(positions), formers, common, settings.survival, settings.split)
+        ids, basis = sorted(former.names), "model" if model_asked else "customers"
+        related = by_customers(sorted(positions), ids, common, settings.survival, settings.split)
+        return [replace(relation, basis=basis) for relation in related]
     log.info("%-10s few customers in common with run %s: matched by centres", "segments", former.run.run_id)
     profiles = plan.store.read_run("profiles", former.run.stamp).where(
         (F.col("scheme") == "clusters") & (F.col("segment_id") != UNSEGMENTED_ID)
@@ -164,28 +193,25 @@ def _lineage_row(former: Former, segments: list[Segment], relation: Relation) ->
 def place_customers(
     plan: Plan,
     draft: Draft,
-    labelled: Labelled,
+    asked: DataFrame,
     others: DataFrame | None,
     segments: Sequence[Segment],
-    model_run_id: str,
     formers: Formers,
 ) -> DataFrame:
-    """Everybody in a published segment: the columns of `ASSIGNMENTS`, `tenure_days`, and `expected_<i>`: what
-    the model of the i-th former run says today. Kept."""
-    frame, beside = labelled.frame, []
-    for i, former in enumerate(formers.all):
-        asked = _asked(plan, frame, former) if former.run.model_run_id != model_run_id else None
-        if asked is not None:
-            frame = asked.withColumnRenamed("expected", f"expected_{i}")
-            beside.append(f"expected_{i}")
-    raw = placed(frame, others, segments, beside)
+    """Everybody in a published segment: the columns of `ASSIGNMENTS`, `tenure_days`, and `expected_<i>` for
+    each former run whose model is known. Kept.
+
+    `asked`: labelled customers, see `ask_formers`; `others`: those without enough data.
+    """
+    beside = [name for i, _ in enumerate(formers.all) if (name := f"expected_{i}") in asked.columns]
+    raw = placed(asked, others, segments, plan.settings.segments.rfm_map, beside)
     memory = formers.earlier.assignments if formers.earlier is not None else None
     if memory is not None:
         memory = memory.select("customer_id", *MEMORY)
     there = [s.segment_id for s in segments]
     everybody = settled(raw, memory, plan.as_of, there, plan.settings.segments.hold)
     for i, former in enumerate(formers.all):
-        if former.run.model_run_id == model_run_id:
+        if former.run.model_run_id == draft.facts["model_run_id"]:
             everybody = everybody.withColumn(f"expected_{i}", F.col("raw_segment_id"))
     return draft.keep(named(everybody, {s.segment_id: s.name for s in segments}))
 

@@ -12,10 +12,10 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from spark_seg.clustering import SCORES, Model, distance_of, score
-from spark_seg.config import UNSEGMENTED, UNSEGMENTED_ID
+from spark_seg.config import UNSEGMENTED, UNSEGMENTED_ID, RfmRow
 from spark_seg.errors import InputError
 from spark_seg.preparation import check_directions, check_finite
-from spark_seg.segments import Segment, grid_index, grid_name
+from spark_seg.segments import Segment, map_index, map_name
 from spark_seg.session import keep
 
 #: What customers agreed to, as `features` says it.
@@ -79,6 +79,11 @@ def with_expected(
     return other.select(*own, expected)
 
 
+def rfm_index(rows: Sequence[RfmRow]) -> Column:
+    """Position of the customer's segment in an RFM map, by the three scores."""
+    return map_index(rows, F.col("r_score"), F.col("f_score"), F.col("m_score"))
+
+
 def raw_segments(model: PipelineModel, customers: DataFrame, segments: Sequence[Segment]) -> DataFrame:
     """`customer_id` and `served`: the segment that a model gives."""
     ids = {s.cluster: s.segment_id for s in segments}
@@ -86,7 +91,11 @@ def raw_segments(model: PipelineModel, customers: DataFrame, segments: Sequence[
 
 
 def placed(
-    labelled: DataFrame, others: DataFrame | None, segments: Sequence[Segment], beside: Sequence[str]
+    labelled: DataFrame,
+    others: DataFrame | None,
+    segments: Sequence[Segment],
+    rfm_map: Sequence[RfmRow],
+    beside: Sequence[str],
 ) -> DataFrame:
     """Everybody and the segment that the model gives: the columns of `ASSIGNMENTS` that need no former run,
     `tenure_days`, and those of `beside`.
@@ -104,7 +113,7 @@ def placed(
     }
     common = {
         "customer_id": F.col("customer_id"),
-        "rfm_segment": grid_name(grid_index(F.col("r_score"), F.col("f_score"))),
+        "rfm_segment": map_name(rfm_map, rfm_index(rfm_map)),
         "monetary": F.col("monetary"),
         "tenure_days": F.col("tenure_days"),
         **{name: F.col(name) for name in PERMISSIONS},

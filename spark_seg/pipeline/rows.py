@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from spark_seg.config import UNSEGMENTED, UNSEGMENTED_ID
+from spark_seg.config import UNSEGMENTED, UNSEGMENTED_ID, names_of
 from spark_seg.pipeline.plan import Plan
 from spark_seg.profiles import LeftOut, Profile, differences, too_small
-from spark_seg.segments import GRID, Segment
+from spark_seg.segments import Segment
 from spark_seg.selection import Candidate, Split
 from spark_seg.tables import CANDIDATES
 
@@ -46,7 +46,7 @@ def profile_rows(
     if others.customers:
         row = _unsegmented_row(others)
         rows.append(_suppressed(row) if others.customers < smallest else row)
-    names = list(GRID)
+    names = names_of(plan.settings.segments.rfm_map)
     hidden = too_small({p.label: p.customers for p in grid}, smallest)
     for p in grid:
         row = _profile_row("rfm_grid", p.label, names[p.label], (None, None), p)

@@ -16,6 +16,7 @@ from spark_seg.features import feature_names
 from spark_seg.pipeline.choice import Progress, choose_candidate
 from spark_seg.pipeline.continuity import (
     Formers,
+    ask_formers,
     continued,
     former_runs,
     place_customers,
@@ -24,13 +25,13 @@ from spark_seg.pipeline.continuity import (
 from spark_seg.pipeline.draft import Draft, stage, stage_rows
 from spark_seg.pipeline.eligible import eligible_customers, with_holdout
 from spark_seg.pipeline.gates import hold_to_contract, must_serve_alike
-from spark_seg.pipeline.label import Labelled, label_customers
+from spark_seg.pipeline.label import Labelled, label_customers, rfm_index
 from spark_seg.pipeline.plan import Plan
 from spark_seg.pipeline.rows import profile_rows, split_rows
 from spark_seg.preparation import VECTOR, fit_preparation
 from spark_seg.profiles import Profile, left_out, profile
 from spark_seg.publishing import load_model, points, save_model
-from spark_seg.segments import Segment, grid_index
+from spark_seg.segments import Segment
 from spark_seg.selection import Candidate, Sweep, measure_labels
 from spark_seg.sources import resolved
 from spark_seg.tables import ASSIGNMENTS, CANDIDATES, PROFILES, SPLITS
@@ -58,7 +59,8 @@ def train(plan: Plan, draft: Draft, features: DataFrame, progress: Progress) -> 
         labelled = _labelled(draft, model, customers)
         profiles, grid = _profiled(plan, labelled)
         formers = former_runs(plan)
-        segments = continued(plan, draft, labelled, profiles, formers.last)
+        asked = ask_formers(plan, labelled, formers, plan.run_id)
+        segments = continued(plan, draft, asked, profiles, formers)
         said.append(f"{len(segments)} segments")
         said.append(_what_became(draft))
     draft.facts |= {
@@ -78,7 +80,7 @@ def train(plan: Plan, draft: Draft, features: DataFrame, progress: Progress) -> 
         leaves = swept.leaves(winner.k) if winner.algorithm == "bisecting" else {}
         published = {node: ids[cluster] for node, cluster in leaves.items() if cluster in ids}
         stage_rows(plan, draft, split_rows(swept.splits, published), SPLITS)
-    _publish(plan, draft, labelled, features, profiles, grid, segments, formers, model)
+    _publish(plan, draft, asked, features, profiles, grid, segments, formers, model)
 
 
 def _told(plan: Plan, draft: Draft, swept: Sweep, winner: Candidate) -> list[str]:
@@ -126,7 +128,9 @@ def assign(plan: Plan, draft: Draft, features: DataFrame) -> None:
         "model_digest": run.model_digest,
         "model_run_id": run.run_id,
     }
-    _publish(plan, draft, labelled, features, profiles, grid, list(run.segments), former_runs(plan), None)
+    formers = former_runs(plan)
+    asked = ask_formers(plan, labelled, formers, run.run_id)
+    _publish(plan, draft, asked, features, profiles, grid, list(run.segments), formers, None)
 
 
 def _measured(plan: Plan, draft: Draft, model: PipelineModel, customers: DataFrame) -> None:
@@ -151,20 +155,19 @@ def _labelled(draft: Draft, model: PipelineModel, customers: DataFrame) -> Label
 
 def _profiled(plan: Plan, labelled: Labelled) -> tuple[list[Profile], list[Profile]]:
     """Profiles of the clusters and of the RFM grid."""
-    grid = grid_index(F.col("r_score"), F.col("f_score"))
-    schemes = {"clusters": F.col("cluster"), "rfm_grid": grid}
+    schemes = {"clusters": F.col("cluster"), "rfm_grid": rfm_index(plan.settings.segments.rfm_map)}
     profiles = profile(labelled.frame, schemes, feature_names(plan.settings.features))
     return profiles["clusters"], profiles["rfm_grid"]
 
 
 def _of_segments(
-    plan: Plan, labelled: Labelled, profiles: list[Profile], segments: list[Segment], everybody: DataFrame
+    plan: Plan, labelled: DataFrame, profiles: list[Profile], segments: list[Segment], everybody: DataFrame
 ) -> list[Profile]:
     """Profiles by segment id: those of the clusters, unless some customers are held elsewhere."""
     if everybody.where(F.col("segment_id") != F.col("raw_segment_id")).isEmpty():
         ids = {s.cluster: s.segment_id for s in segments}
         return [replace(p, label=ids[p.label]) for p in profiles if p.label in ids]
-    held = labelled.frame.join(everybody.select("customer_id", "segment_id"), on="customer_id")
+    held = labelled.join(everybody.select("customer_id", "segment_id"), on="customer_id")
     scheme = {"clusters": F.col("segment_id")}
     return profile(held, scheme, feature_names(plan.settings.features))["clusters"]
 
@@ -172,7 +175,7 @@ def _of_segments(
 def _publish(
     plan: Plan,
     draft: Draft,
-    labelled: Labelled,
+    asked: DataFrame,
     features: DataFrame,
     profiles: list[Profile],
     grid: list[Profile],
@@ -190,11 +193,10 @@ def _publish(
             said.append(f"{left_over.customers:,} customers {UNSEGMENTED}")
         draft.metrics["unsegmented"] = left_over.customers
         rest = others if left_over.customers else None
-        model_run = draft.facts["model_run_id"]
-        everybody = place_customers(plan, draft, labelled, rest, segments, model_run, formers)
+        everybody = place_customers(plan, draft, asked, rest, segments, formers)
         rows = stage(plan, draft, everybody, ASSIGNMENTS).rows
         points.reached("after_assignments")
-        by_segment = _of_segments(plan, labelled, profiles, segments, everybody)
+        by_segment = _of_segments(plan, asked, profiles, segments, everybody)
         draft.profiles = profile_rows(plan, by_segment, segments, grid, left_over)
         stage_rows(plan, draft, draft.profiles, PROFILES)
         points.reached("after_profiles")

@@ -1,22 +1,19 @@
-"""Raw clusters → stable ids and names, and who is in which; the RFM grid as the baseline."""
+"""Raw clusters → stable ids and names, and who is in which; RFM maps as the baseline."""
 
 from spark_seg.segments.hold import MEMORY, settled
 from spark_seg.segments.lineage import Relation, by_centres, by_customers
 from spark_seg.segments.names import misfits, name_clusters
-from spark_seg.segments.rfm_grid import GRID, grid_index, grid_name, map_index, map_name
+from spark_seg.segments.rfm_grid import map_index, map_name
 from spark_seg.segments.rfm_map import Finding, lint
 from spark_seg.segments.stable import Segment, overlaps, stable_ids
 
 __all__ = [
-    "GRID",
     "MEMORY",
     "Finding",
     "Relation",
     "Segment",
     "by_centres",
     "by_customers",
-    "grid_index",
-    "grid_name",
     "lint",
     "map_index",
     "map_name",

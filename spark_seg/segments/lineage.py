@@ -27,7 +27,7 @@ class Relation:
     """What became of a former segment (`former` None: the cluster is born; `cluster` None: it has died).
 
     `common`: customers of both. `share_of_former` and `share_of_cluster`: of the customers that both fits
-    know. `overlap`: their Jaccard similarity. `basis`: customers, or centres where too few were common.
+    know. `overlap`: their Jaccard similarity. `basis`: what they were matched by.
     """
 
     former: int | None

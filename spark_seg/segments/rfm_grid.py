@@ -1,7 +1,4 @@
-"""The standard RFM grid: every pair of recency and frequency score has exactly one segment.
-
-The ten names are those marketers know from RFM literature and tools; scores run 1-5, 5 is best.
-"""
+"""RFM scores → segments, by a map of rows of which the first that matches wins."""
 
 from __future__ import annotations
 
@@ -11,32 +8,6 @@ from pyspark.sql import Column
 from pyspark.sql import functions as F
 
 from spark_seg.config import RfmRow, names_of
-
-#: Segment → (recency scores, frequency scores).
-GRID: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
-    "champions": ((5,), (4, 5)),
-    "loyal_customers": ((3, 4), (4, 5)),
-    "potential_loyalists": ((4, 5), (2, 3)),
-    "new_customers": ((5,), (1,)),
-    "promising": ((4,), (1,)),
-    "need_attention": ((3,), (3,)),
-    "about_to_sleep": ((3,), (1, 2)),
-    "at_risk": ((1, 2), (3, 4)),
-    "cant_lose": ((1, 2), (5,)),
-    "hibernating": ((1, 2), (1, 2)),
-}
-
-
-def grid_index(r_score: Column, f_score: Column) -> Column:
-    """Position of the customer's segment in `GRID`, from 0; NULL without scores."""
-    return F.coalesce(
-        *(F.when(r_score.isin(*rs) & f_score.isin(*fs), F.lit(i)) for i, (rs, fs) in enumerate(GRID.values()))
-    )
-
-
-def grid_name(index: Column) -> Column:
-    """Name of a segment from its position."""
-    return F.get(F.array(*(F.lit(name) for name in GRID)), index)
 
 
 def map_index(rows: Sequence[RfmRow], r_score: Column, f_score: Column, m_score: Column) -> Column:

@@ -25,8 +25,8 @@ Cells = frozenset[Cell]
 class Rule:
     """Words in the name of a segment that do not go with some scores.
 
-    `words`: whole words of a name in snake_case, or several in a row. `against`: neighbouring scores. `unless`:
-    words beside which these mean something else.
+    `words`: whole words of a name in snake_case, or several in a row. `against`: neighbouring scores.
+    `unless`: words beside which these mean something else.
     """
 
     words: tuple[str, ...]

@@ -24,7 +24,12 @@ SEGMENT_LINEAGE = Spec(
         Field("from_segment_name", _STRING, "its name"),
         Field("to_segment_id", _INT, "segment of this fit; null: died"),
         Field("to_segment_name", _STRING, "its name"),
-        Field("basis", _STRING, "customers, or centres where too few customers were common"),
+        Field(
+            "basis",
+            _STRING,
+            "model: customers of both fits, by what the former model says of them today; customers: by the "
+            "segment they were in, where it cannot be asked; centres: too few customers were common",
+        ),
         Field("common", _LONG, "customers of both"),
         Field("share_of_from", _DOUBLE, "common as a share of the former segment's, of those both fits know"),
         Field("share_of_to", _DOUBLE, "common as a share of the later segment's, of those both fits know"),

@@ -49,8 +49,15 @@ def table(spark: SparkSession, columns: Columns) -> DataFrame:
     return frame.withColumns({name: F.col(name).cast(types[name]) for name in columns if name in types})
 
 
+def rounded(values: np.ndarray) -> np.ndarray:
+    """To 12 significant bits."""
+    mantissa, exponent = np.frexp(values)
+    return np.ldexp(np.rint(mantissa * 4096), exponent - 12)
+
+
 def counted(reference: np.ndarray, current: np.ndarray) -> tuple[list[int], list[int]]:
     """Customers per bin, in another way: how many deciles are below a value, and is it several of them?"""
+    reference, current = rounded(reference), rounded(current)
     known = reference[~np.isnan(reference)]
     deciles = np.quantile(known, np.arange(1, 10) / 10)
 

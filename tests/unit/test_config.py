@@ -224,7 +224,7 @@ MISTAKES: dict[str, list[str]] = {
         "o.yaml: sources.orders: unknown column role 'amuont'; did you mean 'amount'?"
     ],
     "xyzzy: 1": [
-        "o.yaml: xyzzy: unknown setting; known: cleaning, clustering, features, pipeline, preparation, "
+        "o.yaml: xyzzy: unknown setting; known: cleaning, clustering, contract, features, monitoring, pipeline, preparation, "
         "privacy, publishing, seed, segments, selection, session, sources, time_zone"
     ],
     # wrong values
@@ -493,7 +493,7 @@ def test_all_mistakes_of_all_files_are_reported_at_once_each_with_its_file(
         "first.yaml: selection.k_mix: unknown setting; did you mean 'k_min'?",
         "first.yaml: cleaning.currency: needs the role 'currency' in sources.orders.columns",
         "second.yaml: selection.rules.max_segment_share: must be less than or equal to 1; got 7",
-        "second.yaml: language: unknown setting; known: cleaning, clustering, features, pipeline, preparation, "
+        "second.yaml: language: unknown setting; known: cleaning, clustering, contract, features, monitoring, pipeline, preparation, "
         "privacy, publishing, seed, segments, selection, session, sources, time_zone",
         "--set: time_zone: must be an IANA time zone such as 'Europe/Berlin'; got 'X'",
         "--set: publishing.roots: unknown setting; did you mean 'root'?",
@@ -575,7 +575,10 @@ CHANGES = {
     "clustering.algorithms": "[kmeans]",
     "selection.tolerance": "0.1",
     "selection.rules.min_segments": "2",
-    "segments.min_overlap": "0.5",
+    "segments.survival": "0.6",
+    "segments.rfm_map": "[{name: best, r: 5}]",
+    "contract.max_moved": "0.5",
+    "monitoring.max_psi": "0.5",
     "privacy": "{key: env:SPARK_SEG_KEY, key_id: first, raw_ids: false}",
 }
 

@@ -49,6 +49,14 @@ clustering: {algorithms: [kmeans], distance: euclidean, restarts: {kmeans: 3}, m
 selection: {mode: coreset, index: silhouette, pick: "kmeans:4", rules: {min_separation: {monetary: 0.1}}}
 segments:
   archetypes: [{name: regulars, description: Come often., play: keep, signature: {frequency: high}}]
+  rfm_map: [{name: best, r: 4-5, f: 4-5, m: 4-5}]
+contract:
+  owner: crm team
+  required: [regulars]
+  shares: {regulars: [0.1, 0.5]}
+  means: {regulars: {monetary: [1, 2]}}
+  consumers: {newsletter: [regulars]}
+monitoring: {protected: [town], benefit_segments: [regulars]}
 """
 #: What can be given in two ways.
 PLACES = (
@@ -104,6 +112,7 @@ FREE_TEXT: dict[str, tuple[tuple[str, ...], str]] = {
     "session.app_name": (ALL, _STARTS),
     "session.conf (keys)": (ALL, _STARTS),
     "session.conf.*": (ALL, _STARTS),
+    "contract.owner": (ALL, _SHOWN),
     **{
         f"sources.{source}.{setting}": why
         for source in ("orders", "events.*", "customers", "consents.*", "rates")

@@ -7,8 +7,8 @@ import pytest
 from sklearn.metrics import adjusted_rand_score
 
 from spark_seg.config import ClusteringSettings
-from spark_seg.kernels import Centres, Floats, screen_bisecting, screen_kmeans, screen_mixture
-from spark_seg.selection.stability import _adjusted_rand, _crossed, stability
+from spark_seg.kernels import Centres, Floats, adjusted_rand, screen_bisecting, screen_kmeans, screen_mixture
+from spark_seg.selection.stability import _crossed, stability
 from spark_seg.selection.structure import CLEAR, FAINT, find_structure
 from spark_seg.selection.sweep import _fit
 
@@ -66,7 +66,7 @@ def test_the_agreement_of_two_labellings_is_that_of_scikit_learn() -> None:
     rng = np.random.default_rng(0)
     for k in (2, 3, 7):
         one, other = rng.integers(0, k, 200), rng.integers(0, 4, 200)
-        assert _adjusted_rand(_crossed(one, other, k, 4)) == pytest.approx(adjusted_rand_score(one, other))
+        assert adjusted_rand(_crossed(one, other, k, 4)) == pytest.approx(adjusted_rand_score(one, other))
 
 
 def test_planted_groups_come_back_and_too_many_clusters_do_not() -> None:

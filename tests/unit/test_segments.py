@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import permutations, product
+from itertools import permutations
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from spark_seg.config import Archetype, SegmentSettings
 from spark_seg.segments import (
-    GRID,
     Relation,
     by_centres,
     by_customers,
@@ -308,25 +307,3 @@ def test_an_archetype_that_no_longer_fits_is_told_with_what_contradicts_it() -> 
 
 def test_no_clusters_get_no_names() -> None:
     assert name_clusters({}, ARCHETYPES, 0.6) == {}
-
-
-# ---------------------------------------------------------------- the RFM grid
-
-#: Worked by hand from the definition: rows are recency 5 to 1, columns are frequency 1 to 5.
-CELLS = """
-new_customers  potential_loyalists  potential_loyalists  champions        champions
-promising      potential_loyalists  potential_loyalists  loyal_customers  loyal_customers
-about_to_sleep about_to_sleep       need_attention       loyal_customers  loyal_customers
-hibernating    hibernating          at_risk              at_risk          cant_lose
-hibernating    hibernating          at_risk              at_risk          cant_lose
-"""
-
-
-def test_each_of_the_25_cells_has_exactly_its_one_segment() -> None:
-    rows = [line.split() for line in CELLS.strip().splitlines()]
-    expected = {(5 - i, 1 + j): name for i, row in enumerate(rows) for j, name in enumerate(row)}
-    found = [
-        ((r, f), name) for name, (recency, frequency) in GRID.items() for r, f in product(recency, frequency)
-    ]
-    assert len(found) == 25
-    assert dict(found) == expected
