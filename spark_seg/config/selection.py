@@ -167,6 +167,12 @@ class SelectionSettings(Model):
         "which weighs k itself",
     )
 
+    keep_within: Annotated[float, Field(ge=0, lt=1), NUMERIC] | None = Field(
+        0.1,
+        description="relative distance from the best index within which a refit keeps the algorithm and the "
+        "k of the former run, as long as these pass the rules; null: never, and none for bic",
+    )
+
     @model_validator(mode="after")
     def _range(self) -> Self:
         if self.k_max < self.k_min:

@@ -72,9 +72,8 @@ def _means(contract: SegmentContract, segments: Segments) -> Iterator[str]:
             mean = means.get(feature)
             if mean is not None and (least is None or mean >= least) and (most is None or mean <= most):
                 continue
-            wanted = " and ".join(
-                [f"at least {least:g}"] * (least is not None) + [f"at most {most:g}"] * (most is not None)
-            )
+            borders = (("at least", least), ("at most", most))
+            wanted = " and ".join(f"{words} {value:g}" for words, value in borders if value is not None)
             got = f"{mean:g}" if mean is not None else "nobody who has one"
             if feature not in means:
                 got = "no such feature"

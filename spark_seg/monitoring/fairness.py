@@ -202,10 +202,10 @@ def _proxies(customers: DataFrame, features: Sequence[str], settings: Monitoring
     )
     rows = (
         ranked.select("feature", "rank", F.inline("groups"))
-        .where(F.col("value").isNotNull() & F.col("rank").isNotNull())
+        .where(F.col("value").isNotNull())
         .groupBy("attribute", "value", "feature")
         .agg(
-            F.count(F.lit(1)).alias("n"),
+            F.count("rank").alias("n"),
             F.sum("rank").alias("sum"),
             F.sum(F.col("rank") * F.col("rank")).alias("squares"),
         )

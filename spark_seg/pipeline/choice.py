@@ -14,6 +14,7 @@ from spark_seg.pipeline.label import rfm_index
 from spark_seg.pipeline.plan import Plan
 from spark_seg.pipeline.rows import candidate_row
 from spark_seg.preparation import VECTOR, Preparation, check_directions
+from spark_seg.publishing import current_run
 from spark_seg.selection import Candidate, Sweep, choose, sweep
 
 #: Called as progress(done, total) while candidates are fitted.
@@ -36,7 +37,9 @@ def choose_candidate(
     if settings.clustering.distance == "cosine":
         check_directions(vectors)
     swept = sweep(vectors, settings, ("rfm_index", len(names) + 1), progress, (*preparation.prepared, *later))
-    candidates = choose(swept.candidates, settings.selection)
+    former = current_run([r for r in plan.history if r.as_of <= plan.as_of], "assignments")
+    before = f"{former.algorithm}:{former.k}" if former is not None else None
+    candidates = choose(swept.candidates, settings.selection, before)
     draft.candidates = [candidate_row(c) for c in candidates]
     draft.metrics["coreset"] = swept.coreset
     structure = swept.structure

@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 from spark_seg.config import UNSEGMENTED, UNSEGMENTED_ID
 from spark_seg.errors import InputError
 from spark_seg.kernels import adjusted_rand
-from spark_seg.monitoring.migration import migration
+from spark_seg.monitoring import migration
 from spark_seg.pipeline.draft import Draft, stage_rows
 from spark_seg.pipeline.label import Labelled, named, placed, with_expected
 from spark_seg.pipeline.plan import Plan

@@ -8,7 +8,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from spark_seg.errors import ContractBreach, SegmentationError
-from spark_seg.monitoring.contract import breaches
+from spark_seg.monitoring import breaches
 from spark_seg.pipeline.draft import Draft
 from spark_seg.pipeline.label import raw_segments
 from spark_seg.pipeline.plan import Plan

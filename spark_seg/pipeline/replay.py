@@ -15,7 +15,7 @@ import spark_seg
 from spark_seg.config import Settings
 from spark_seg.errors import ConfigError, InputError, suggestion
 from spark_seg.features import feature_spec
-from spark_seg.monitoring.migration import migration
+from spark_seg.monitoring import migration
 from spark_seg.pipeline.choice import Progress
 from spark_seg.pipeline.plan import Plan, check_key
 from spark_seg.pipeline.run import run_plan

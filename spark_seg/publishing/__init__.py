@@ -2,6 +2,7 @@
 
 from spark_seg.publishing.erasure import ErasureReceipt, erase, suppressed, suppressions, without
 from spark_seg.publishing.ledger import TOLD_BY, CommittedRun, Ledger, RunRecord, current_run, read_current
+from spark_seg.publishing.memberships import read_memberships
 from spark_seg.publishing.models import discard_model, load_model, save_model
 from spark_seg.publishing.store import Receipt, Store, is_conflict
 from spark_seg.publishing.upkeep import Leftover, collect_garbage, create_tables, migrate
@@ -24,6 +25,7 @@ __all__ = [
     "load_model",
     "migrate",
     "read_current",
+    "read_memberships",
     "save_model",
     "suppressed",
     "suppressions",

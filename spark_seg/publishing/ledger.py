@@ -19,7 +19,17 @@ from spark_seg.errors import ConfigError, PublishConflict, suggestion
 from spark_seg.publishing import points
 from spark_seg.publishing.store import ATTEMPTS, Receipt, Store, is_conflict, wait
 from spark_seg.segments import Segment
-from spark_seg.tables import ACTIVITY, NO_ATTEMPT, PUBLISHED, REPAIRS, RUNS, SPARK_FAILURES, Stamp, conform
+from spark_seg.tables import (
+    ACTIVITY,
+    ASSIGNMENTS,
+    NO_ATTEMPT,
+    PUBLISHED,
+    REPAIRS,
+    RUNS,
+    SPARK_FAILURES,
+    Stamp,
+    conform,
+)
 
 _COMMITTED = "COMMITTED"
 #: Table that may rightly get no rows from a run → the one that tells which run counts for it.
@@ -32,6 +42,27 @@ TOLD_BY = {
     "migrations": "assignments",
     "alerts": "assignments",
 }
+
+
+#: `read_memberships` as a view of a database.
+_MEMBERSHIPS = """
+WITH days AS (
+  SELECT pipeline, as_of, row_number() OVER (PARTITION BY pipeline ORDER BY as_of) AS n
+  FROM (SELECT DISTINCT pipeline, as_of FROM {database}.runs
+        WHERE status = 'COMMITTED' AND exists(receipts, r -> r.table = 'assignments'))
+), shown AS (
+  SELECT a.pipeline, a.customer_id, a.segment_id, a.segment_name, a.as_of, d.n,
+         d.n - row_number() OVER (
+           PARTITION BY a.pipeline, a.customer_id, a.segment_id ORDER BY d.n) AS stretch
+  FROM {database}.current_assignments a JOIN days d ON a.pipeline = d.pipeline AND a.as_of = d.as_of
+), stretches AS (
+  SELECT pipeline, customer_id, segment_id, max_by(segment_name, n) AS segment_name,
+         min(as_of) AS valid_from, max(n) + 1 AS ends
+  FROM shown GROUP BY pipeline, customer_id, segment_id, stretch
+)
+SELECT s.pipeline, s.customer_id, s.segment_id, s.segment_name, s.valid_from, d.as_of AS valid_to
+FROM stretches s LEFT JOIN days d ON s.pipeline = d.pipeline AND s.ends = d.n
+"""
 
 
 @dataclass(frozen=True)
@@ -231,6 +262,9 @@ class Ledger:
                 "GROUP BY pipeline, as_of) r ON t.as_of = r.as_of AND t.run_id = r.last.run_id "
                 "AND t.attempt_id = r.last.attempt_id"
             )
+            if spec is ASSIGNMENTS:
+                view = _MEMBERSHIPS.format(database=database)
+                self.store.spark.sql(f"CREATE OR REPLACE VIEW {database}.memberships AS {view}")
 
 
 def current_run(runs: Sequence[CommittedRun], table: str, as_of: date | None = None) -> CommittedRun | None:

@@ -98,12 +98,16 @@ RULES: dict[str, Rule] = {
 INDICES = {"silhouette": True, "davies_bouldin": False, "calinski_harabasz": True, "bic": False}
 
 
-def choose(candidates: Sequence[Candidate], settings: SelectionSettings) -> list[Candidate]:
+def choose(
+    candidates: Sequence[Candidate], settings: SelectionSettings, former: str | None = None
+) -> list[Candidate]:
     """The candidates again, in their order, with `accepted`, `chosen` and `reason` filled in.
 
     Candidates that pass every rule are accepted. Of them the stable ones compete, or all when none is; of
     these, those whose index is within `tolerance` (relative) of the best; the smallest k wins, then the
-    better index, then the name. No candidate is chosen when none passes. A reason that a candidate came
+    better index, then the name. `former`, the choice of the run before as `algorithm:k`, goes before all of
+    them while it is accepted and within `keep_within` of the best: consumers need not follow each whim of an
+    index. No candidate is chosen when none passes. A reason that a candidate came
     with (it was never fitted, it is the baseline) stays, and it is not accepted. `settings.pick` overrides
     all of this for a candidate that was fitted.
     """
@@ -122,6 +126,11 @@ def choose(candidates: Sequence[Candidate], settings: SelectionSettings) -> list
         margin = 0.0 if settings.index == "bic" else settings.tolerance * abs(best)
         close = [c for c in competing if value(c) >= best - margin]
         winner = min(close, key=lambda c: (c.k, -value(c), c.algorithm))
+        loyal = next((c for c in accepted if _pick_of(c) == former), None)
+        if loyal is not None and _keeps(loyal, best, settings, value):
+            winner = loyal
+            competing = competing if loyal in competing else [*competing, loyal]
+    stays = winner is not None and _pick_of(winner) == former
     if settings.pick is not None:
         winner = next((c for c in candidates if _pick_of(c) == settings.pick and not c.reason), None)
     result = []
@@ -134,11 +143,11 @@ def choose(candidates: Sequence[Candidate], settings: SelectionSettings) -> list
         elif reasons:
             result.append(replace(c, accepted=False, chosen=False, reason="; ".join(reasons)))
         elif c is winner:
-            told = _why(c, competing, len(accepted), settings, value)
+            told = _why(c, competing, len(accepted), settings, value, stays)
             result.append(replace(c, accepted=True, chosen=True, reason=told))
         else:
             assert winner is not None  # noqa: S101 - somebody is accepted, so somebody won
-            told = _why_not(c, winner, settings, value) if c in competing else _unstable(c, winner)
+            told = _why_not(c, winner, settings, value, stays) if c in competing else _unstable(c, winner)
             result.append(replace(c, accepted=True, reason=told))
     return result
 
@@ -157,6 +166,15 @@ def _objections(c: Candidate, settings: SelectionSettings) -> list[str]:
     return broken
 
 
+def _keeps(
+    c: Candidate, best: float, settings: SelectionSettings, value: Callable[[Candidate], float]
+) -> bool:
+    """Is the former choice near enough to the best one to be kept?"""
+    if settings.keep_within is None or settings.index == "bic":
+        return False
+    return value(c) >= best - settings.keep_within * abs(best)
+
+
 def _pick_of(c: Candidate) -> str:
     return f"{c.algorithm}:{c.k}"
 
@@ -171,11 +189,17 @@ def _why(
     accepted: int,
     settings: SelectionSettings,
     value: Callable[[Candidate], float],
+    stays: bool,
 ) -> str:
     best = max(competing, key=value)
     among = f"{len(competing)} stable of " if len(competing) < accepted else ""
     if best is winner:
         return f"best {settings.index} of {among}{accepted} acceptable candidates"
+    if stays and settings.keep_within is not None:
+        return (
+            f"the choice of the former run, within {settings.keep_within:.0%} of the best {settings.index} "
+            f"({best.label}: {getattr(best, settings.index):.3f})"
+        )
     return (
         f"smallest k within {settings.tolerance:.0%} of the best {settings.index} "
         f"({best.label}: {getattr(best, settings.index):.3f})"
@@ -195,9 +219,15 @@ def _unstable(c: Candidate, winner: Candidate) -> str:
 
 
 def _why_not(
-    c: Candidate, winner: Candidate, settings: SelectionSettings, value: Callable[[Candidate], float]
+    c: Candidate,
+    winner: Candidate,
+    settings: SelectionSettings,
+    value: Callable[[Candidate], float],
+    stays: bool,
 ) -> str:
+    shown = _shown(c, settings.index)
+    if value(c) > value(winner) and stays:
+        return f"{shown}, but not better enough than {winner.label}, the choice of the former run"
     if value(c) > value(winner):
-        shown = _shown(c, settings.index)
         return f"{shown} is within {settings.tolerance:.0%} of {winner.label}, which is simpler"
-    return f"{_shown(c, settings.index)}, behind {winner.label} with {getattr(winner, settings.index):.3f}"
+    return f"{shown}, behind {winner.label} with {getattr(winner, settings.index):.3f}"

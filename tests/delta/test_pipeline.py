@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from chispa import assert_df_equality
 from configured import settings_for
 from deltalake import DeltaTable
 from pyspark.ml import PipelineModel
@@ -30,7 +31,14 @@ from spark_seg.errors import (
 from spark_seg.features import feature_spec
 from spark_seg.pipeline import Outcome, make_plan, run_plan
 from spark_seg.pipeline import run as run_module
-from spark_seg.publishing import Ledger, Store, collect_garbage, create_tables, read_current
+from spark_seg.publishing import (
+    Ledger,
+    Store,
+    collect_garbage,
+    create_tables,
+    read_current,
+    read_memberships,
+)
 from spark_seg.tables import HOLDOUT, PUBLISHED, SPARK_FAILURES, kept_activity_spec
 
 AS_OF = date(2024, 7, 1)
@@ -656,6 +664,12 @@ def test_views_of_a_database_show_committed_runs_only(
     assert second.already_published
     for table in TABLES:
         assert shown(table) == {second.run_id}
+    run(spark, changed, as_of=LATER)
+    view = spark.table(f"{database}.memberships").drop("pipeline")
+    read = read_memberships(ledger_of(spark, changed))
+    assert read is not None
+    assert_df_equality(view, read, ignore_row_order=True, ignore_nullable=True)
+    assert view.where("valid_to is null").count() == 3 * SIZE + 1
 
 
 def test_a_database_that_does_not_exist_is_refused_by_the_plan(spark: SparkSession, landed: Shop) -> None:

@@ -171,6 +171,7 @@ def test_who_has_no_value_is_a_bin_and_no_number_is_no_value(spark: SparkSession
         return spark.createDataFrame([(v,) for v in values], "x double")
 
     nobody, somebody = frame([None] * 50), frame([float(i) for i in range(50)])
+    assert breached(feature_drift(frame([0.0] * 50), nobody, ["x"], DEFAULTS)) == ["x"]
     odd = frame([math.nan] * 20 + [math.inf] * 20 + [-math.inf] * 10)
     for empty in (nobody, odd):
         (same,) = feature_drift(nobody, empty, ["x"], DEFAULTS)

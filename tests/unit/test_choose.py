@@ -46,6 +46,38 @@ def chosen(*candidates: Candidate, **changes: object) -> Candidate | None:
     return winners[0] if winners else None
 
 
+def kept(former: str | None, *candidates: Candidate, **changes: object) -> Candidate:
+    settings = SelectionSettings(rules=RULES_USED).model_copy(update=changes)
+    return next(c for c in choose(candidates, settings, former) if c.chosen)
+
+
+def test_the_former_choice_stays_until_another_is_better_by_more_than_the_border() -> None:
+    best, former = candidate(k=4, silhouette=0.50), candidate("bisecting", k=3, silhouette=0.46)
+    assert kept(None, best, former).k == 4
+    winner = kept("bisecting:3", best, former)
+    assert winner.label == former.label
+    assert (
+        winner.reason == "the choice of the former run, within 10% of the best silhouette (kmeans k=4: 0.500)"
+    )
+    (other,) = [
+        c for c in choose([best, former], SelectionSettings(rules=RULES_USED), "bisecting:3") if not c.chosen
+    ]
+    assert (
+        other.reason
+        == "silhouette 0.500, but not better enough than bisecting k=3, the choice of the former run"
+    )
+    assert kept("bisecting:3", best, replace(former, silhouette=0.44)).k == 4
+    assert kept("bisecting:3", best, former, keep_within=0.05).k == 4
+    assert kept("bisecting:3", best, former, keep_within=None).k == 4
+
+
+def test_the_former_choice_goes_when_it_breaks_a_rule_and_stays_when_it_is_less_stable_than_others() -> None:
+    best, former = candidate(k=4, silhouette=0.5, weakest=0.9), candidate(k=3, silhouette=0.49, weakest=0.7)
+    assert kept("kmeans:3", best, former).k == 3
+    assert kept("kmeans:3", best, replace(former, weakest=0.5)).k == 4
+    assert kept("mixture:3", best, former).k == 4
+
+
 def verdict(c: Candidate, *others: Candidate) -> Candidate:
     return choose([c, *others], SelectionSettings(rules=RULES_USED))[0]
 
