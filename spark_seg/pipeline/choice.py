@@ -37,7 +37,8 @@ def choose_candidate(
     if settings.clustering.distance == "cosine":
         check_directions(vectors)
     swept = sweep(vectors, settings, ("rfm_index", len(names) + 1), progress, (*preparation.prepared, *later))
-    former = current_run([r for r in plan.history if r.as_of <= plan.as_of], "assignments")
+    # Not of this day: who publishes a day anew wants another choice, or at least none that is held on to.
+    former = current_run([r for r in plan.history if r.as_of < plan.as_of], "assignments")
     before = f"{former.algorithm}:{former.k}" if former is not None else None
     candidates = choose(swept.candidates, settings.selection, before)
     draft.candidates = [candidate_row(c) for c in candidates]

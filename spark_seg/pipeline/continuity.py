@@ -58,13 +58,9 @@ class Formers:
     same_day: Former | None
 
     @property
-    def last(self) -> Former | None:
-        """The one whose segments are continued."""
-        return self.same_day or self.earlier
-
-    @property
     def all(self) -> list[Former]:
-        """Those there are."""
+        """Those there are. Segments continue those of the first one, and then those of the other: a day that
+        is published anew goes on from the day before, and not from what it sets right."""
         return [former for former in (self.earlier, self.same_day) if former is not None]
 
 
@@ -102,20 +98,23 @@ def continued(
 
     `asked`: labelled customers, see `ask_formers`.
     """
-    former = formers.last
     settings = plan.settings.segments
     positions = {p.label: p.positions for p in profiles}
     by_value = [p.label for p in sorted(profiles, key=lambda p: (-p.mean_of("monetary"), p.label))]
-    relations = _relations(plan, asked, positions, formers, former) if former is not None else []
+    relations = [_relations(plan, asked, positions, formers, former) for former in formers.all]
     used = [s.segment_id for r in plan.history for s in r.segments]
     ids = stable_ids(by_value, relations, max(used, default=0) + 1)
-    known = former.names if former is not None else {}
+    known = {i: name for former in reversed(formers.all) for i, name in former.names.items()}
     kept = {cluster: known[i] for cluster, i in ids.items() if i in known}
     names = name_clusters(positions, settings.archetypes, settings.max_name_difference, kept)
-    shared = overlaps(relations, ids)
+    shared = overlaps([r for related in reversed(relations) for r in related], ids)
     segments = [Segment(c, ids[c], names[c], shared.get(c)) for c in by_value]
-    if former is not None:
-        draft.lineage = [_lineage_row(former, segments, r) for r in relations]
+    draft.lineage = [
+        _lineage_row(former, segments, relation)
+        for former, related in zip(formers.all, relations, strict=True)
+        for relation in related
+    ]
+    if draft.lineage:
         stage_rows(plan, draft, draft.lineage, SEGMENT_LINEAGE)
     draft.alerts += [
         {"kind": "name", "subject": sentence.split(":")[0].removeprefix("segment "), "sentence": sentence}
@@ -254,7 +253,7 @@ def stage_migrations(
         ]
         if former is formers.earlier:
             _count_moves(draft, rows)
-        if known and former is formers.last and former.run.model_run_id != draft.facts["model_run_id"]:
+        if known and former is formers.all[0] and former.run.model_run_id != draft.facts["model_run_id"]:
             draft.metrics["refit_agreement"] = _agreement(everybody, f"expected_{i}")
     if draft.migrations:
         stage_rows(plan, draft, draft.migrations, MIGRATIONS)

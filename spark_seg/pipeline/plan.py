@@ -296,6 +296,8 @@ def _definition(settings: Settings, job: str, as_of: date, inputs: list[tuple[st
         as_of.isoformat(),
         spark_seg.__version__,
         json.dumps(sections, sort_keys=True),
+        # Of two features that say the same the one named later is dropped.
+        json.dumps([*settings.preparation.features] if "preparation" in sections else []),
         json.dumps(sorted(inputs)),
     )
 

@@ -154,7 +154,8 @@ def _record(plan: Plan, draft: Draft) -> RunRecord:
         spark_version=plan.store.spark.version,
         config_digest=config_digest(settings),
         # Without the section session: it changes no result, and may hold keys of a storage account.
-        config=json.dumps(settings.model_dump(mode="json", exclude={"session"}), sort_keys=True),
+        # Not sorted: the order of features decides which of two that say the same is dropped.
+        config=json.dumps(settings.model_dump(mode="json", exclude={"session"})),
         seed=settings.seed,
         inputs=inputs,
         receipts=tuple(draft.receipts),

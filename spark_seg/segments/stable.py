@@ -22,13 +22,20 @@ class Segment:
     overlap: float | None
 
 
-def stable_ids(clusters: Sequence[int], relations: Sequence[Relation], next_id: int) -> dict[int, int]:
+def stable_ids(
+    clusters: Sequence[int], relations: Sequence[Sequence[Relation]], next_id: int
+) -> dict[int, int]:
     """Id of each cluster: that of the segment it continues, or a new one.
 
-    `clusters`: in the order in which new ids are given (the most valuable first). `next_id`: the first id
-    that was never used; ids of segments that have died are not used again.
+    `relations`: with each former run; what continues nothing of the first may continue something of the next
+    that the first does not know. `clusters`: in the order in which new ids are given (the most valuable
+    first). `next_id`: the first id that was never used; ids of segments that have died are not used again.
     """
-    ids = inherited_ids(relations)
+    ids: dict[int, int] = {}
+    for related in relations:
+        # What the runs before have decided stays.
+        free = [r for r in related if r.cluster not in ids and r.former not in ids.values()]
+        ids |= inherited_ids(free)
     for cluster in clusters:
         if cluster not in ids:
             ids[cluster] = next_id

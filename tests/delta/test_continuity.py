@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
@@ -32,9 +33,10 @@ class Place:
     def settings(self, k: int, **changes: Any) -> Settings:
         return settings_for(self.root, **(CHEAP | {"selection.pick": f"kmeans:{k}"} | changes))
 
-    def publish(self, k: int, as_of: date = AS_OF, **changes: Any) -> str:
-        revise = changes.pop("revise", False)
-        return run(self.spark, self.settings(k, **changes), as_of=as_of, revise=revise).run_id
+    def publish(
+        self, k: int, as_of: date = AS_OF, job: str = "train_segments", revise: bool = False, **changes: Any
+    ) -> str:
+        return run(self.spark, self.settings(k, **changes), job, as_of, revise=revise).run_id
 
     def rows(self, table: str, as_of: date) -> pd.DataFrame:
         found = current(self.spark, self.settings(3), table, as_of)
@@ -48,9 +50,20 @@ class Place:
         return sorted((tuple(r) for r in lineage[columns].itertuples(index=False)), key=str)
 
 
+@pytest.fixture(scope="module")
+def built(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A shop with the features of three days. Read only."""
+    root = tmp_path_factory.mktemp("built")
+    land(spark, root, shop())
+    for day in (AS_OF, LATER, THIRD):
+        run(spark, settings_for(root, **CHEAP), "build_features", day)
+    return root
+
+
 @pytest.fixture
-def place(spark: SparkSession, tmp_path: Path) -> Place:
-    land(spark, tmp_path, shop())
+def place(spark: SparkSession, built: Path, tmp_path: Path) -> Place:
+    """A shop of its own, of which nobody is in a segment yet."""
+    shutil.copytree(built, tmp_path, dirs_exist_ok=True)
     return Place(spark, tmp_path)
 
 
@@ -87,7 +100,7 @@ def test_planted_merge_split_birth_and_death_are_told_and_ids_follow(place: Plac
     fresh["amount"] *= 400
     land(place.spark, place.root, pd.concat([rows, fresh]))
     fourth = THIRD + timedelta(days=7)
-    place.publish(3, fourth)
+    place.publish(3, fourth, "run_all")
     assert [e for e in place.events(fourth) if e[0] in ("born", "died")] == [
         ("born", None, 5),
         ("died", were["whales-000"], None),
@@ -110,7 +123,7 @@ def test_a_refit_on_the_same_day_moves_nobody_by_behaviour_and_a_frozen_model_no
     rows.loc[rows["customer_id"].isin(["daily-000", "daily-001"]), "amount"] *= 60
     land(place.spark, place.root, rows)
     settings = place.settings(2)
-    run(place.spark, settings, "build_features", LATER)
+    run(place.spark, settings, "build_features", LATER, revise=True)
     run(place.spark, settings, "assign_segments", LATER)
     migrations = place.rows("migrations", LATER)
     assert set(moves(migrations)) <= {"behaviour"}
@@ -130,7 +143,7 @@ def test_a_later_revision_of_a_day_is_a_correction_and_both_comparisons_are_kept
     rows = rows[rows["customer_id"] != "lapsed-000"]
     moved = rows[rows["customer_id"] == "daily-000"].assign(customer_id="lapsed-000")
     land(place.spark, place.root, pd.concat([rows, moved]))
-    place.publish(3, LATER, revise=True)
+    place.publish(3, LATER, "run_all", revise=True)
     migrations = place.rows("migrations", LATER)
     by_day = {day: moves(own) for day, own in migrations.groupby("against_as_of")}
     assert by_day == {AS_OF: {"behaviour": 1}, LATER: {"correction": 1}}
@@ -161,7 +174,7 @@ def test_memberships_last_from_the_first_run_in_a_segment_to_the_first_one_that_
     place.publish(2, LATER)
     rows = shop()
     land(place.spark, place.root, rows[rows["customer_id"] != "whales-000"])
-    place.publish(2, THIRD)
+    place.publish(2, THIRD, "run_all", revise=True)
     ledger = ledger_of(place.spark, place.settings(3))
     found = read_memberships(ledger)
     assert found is not None
@@ -186,9 +199,10 @@ def test_memberships_last_from_the_first_run_in_a_segment_to_the_first_one_that_
 
 
 def readers(place: Place) -> tuple[str, set[str]]:
-    """The run that Spark's readers see, and those that a reader without Spark finds in the ledger."""
+    """The run whose segments Spark's readers see, and those that readers without Spark find in the ledger."""
     rows = place.rows("assignments", AS_OF)
     ledger = DeltaTable(f"{place.root}/published/runs").to_pandas()
+    ledger = ledger[ledger["job"] != "build_features"]
     return rows["run_id"].iloc[0], set(ledger["run_id"])
 
 
@@ -199,7 +213,7 @@ def test_a_run_that_breaks_the_contract_is_invisible_and_the_former_stays(place:
     land(place.spark, place.root, rows[few])
     clauses = {"contract.share": "[0.005, 0.6]", "contract.owner": "crm", "contract.max_moved": 0.5}
     with pytest.raises(ContractBreach) as refused:
-        place.publish(2, revise=True, **clauses)
+        place.publish(2, AS_OF, "run_all", revise=True, **clauses)
     assert refused.value.exit_code == 4
     assert "contract (ask crm)" in str(refused.value)
     assert "contract.share: segment" in str(refused.value)
@@ -239,7 +253,7 @@ def test_what_is_changed_between_the_table_and_the_model_stops_the_run(
 def test_a_rehearsal_tells_the_moves_and_leaves_nothing(place: Place) -> None:
     former = place.publish(3)
     versions = DeltaTable(f"{place.root}/published/runs").version()
-    plan = make_plan(place.spark, place.settings(2), "run_all", AS_OF, revise=True)
+    plan = make_plan(place.spark, place.settings(2), "train_segments", AS_OF, revise=True)
     outcome = run_plan(plan, rehearse=True)
     assert sum(m["customers"] for m in outcome.migrations if m["kind"] == "moved") == SIZE
     assert readers(place) == (former, {former})
@@ -248,12 +262,12 @@ def test_a_rehearsal_tells_the_moves_and_leaves_nothing(place: Place) -> None:
 
 
 def test_an_older_run_is_replayed_to_the_bit_until_its_source_version_is_gone(place: Place) -> None:
-    first = place.publish(3)
+    first = place.publish(3, AS_OF, "run_all", revise=True)
     more = shop(30)
     place.spark.createDataFrame(more[more["customer_id"].str.endswith("-029")]).write.format("delta").mode(
         "append"
     ).save(f"{place.root}/orders")
-    second = place.publish(3, LATER)
+    second = place.publish(3, LATER, "run_all", revise=True)
     other = place.settings(4, seed=7)
     for run_id in (first, second):
         again = replay(place.spark, other, run_id)
@@ -310,7 +324,7 @@ def shifted(place: Place) -> Iterator[Place]:
 def test_the_monitor_keeps_a_model_of_today_and_names_the_feature_that_has_shifted(shifted: Place) -> None:
     place, settings = shifted, shifted.settings(3)
     assert run(place.spark, settings, "monitor_segments").decision == "keep"
-    run(place.spark, settings, "build_features", LATER)
+    run(place.spark, settings, "build_features", LATER, revise=True)
     run(place.spark, settings, "assign_segments", LATER)
     outcome = run(place.spark, settings, "monitor_segments", LATER)
     assert outcome.decision == "refit"
@@ -328,13 +342,14 @@ def test_the_monitor_keeps_a_model_of_today_and_names_the_feature_that_has_shift
 
 def test_refit_auto_keeps_the_model_until_drift_or_age_tell_otherwise(shifted: Place) -> None:
     place, spark = shifted, shifted.spark
-    first = ledger_of(spark, place.settings(3)).runs()[0]
+    first = next(r for r in ledger_of(spark, place.settings(3)).runs() if r.model_run_id)
 
     def auto(as_of: date, **changes: Any) -> tuple[str | None, str | None]:
-        plan = make_plan(spark, place.settings(3, **changes), "run_all", as_of, refit="auto")
+        plan = make_plan(spark, place.settings(3, **changes), "run_all", as_of, revise=True, refit="auto")
         outcome = run_plan(plan)
         done = next(r for r in ledger_of(spark, place.settings(3)).runs() if r.run_id == outcome.run_id)
-        assert run_plan(make_plan(spark, place.settings(3, **changes), "run_all", as_of, refit="auto"))
+        again = make_plan(spark, place.settings(3, **changes), "run_all", as_of, refit="auto")
+        assert again.published is not None
         return outcome.decision, done.model_run_id
 
     decision, model = auto(LATER)

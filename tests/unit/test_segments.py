@@ -65,7 +65,7 @@ def test_case_34_the_same_clusters_under_other_numbers_keep_their_ids(order: tup
         (8, "survived", order[1]),
         (9, "survived", order[2]),
     }
-    ids = stable_ids([0, 1, 2], relations, 10)
+    ids = stable_ids([0, 1, 2], [relations], 10)
     assert ids == {order[0]: 7, order[1]: 8, order[2]: 9}
     assert overlaps(relations, ids) == dict.fromkeys(order, 1.0)
 
@@ -80,13 +80,13 @@ def test_shares_and_overlap_of_a_segment_that_survives() -> None:
 def test_case_34_a_split_gives_the_larger_part_the_old_id_and_exactly_one_new_id() -> None:
     relations = related({(0, 1): 60, (1, 1): 40, (2, 2): 50}, 3, 1, 2)
     assert events(relations) == {(1, "split", 0), (1, "split", 1), (2, "survived", 2)}
-    assert stable_ids([0, 1, 2], relations, 3) == {0: 1, 1: 3, 2: 2}
+    assert stable_ids([0, 1, 2], [relations], 3) == {0: 1, 1: 3, 2: 2}
 
 
 def test_case_34_a_merger_continues_the_segment_it_has_most_of_and_retires_the_other_id() -> None:
     relations = related({(0, 4): 70, (0, 5): 30}, 1, 4, 5)
     assert events(relations) == {(4, "merged", 0), (5, "merged", 0)}
-    assert stable_ids([0], relations, 6) == {0: 4}
+    assert stable_ids([0], [relations], 6) == {0: 4}
 
 
 def test_a_segment_without_heirs_dies_and_a_cluster_without_ancestors_is_born() -> None:
@@ -94,28 +94,32 @@ def test_a_segment_without_heirs_dies_and_a_cluster_without_ancestors_is_born() 
     common = {(0, 4): 100, (0, 5): 12, (1, 5): 8, (2, 5): 8, (1, 6): 90, (2, 7): 80}
     relations = related(common, 4, 4, 5, 6, 7)
     assert {e for e in events(relations) if e[1] != "survived"} == {(5, "died", None), (None, "born", 3)}
-    assert stable_ids([0, 1, 2, 3], relations, 8) == {0: 4, 1: 6, 2: 7, 3: 8}
+    assert stable_ids([0, 1, 2, 3], [relations], 8) == {0: 4, 1: 6, 2: 7, 3: 8}
 
 
 def test_who_survives_keeps_the_id_also_where_a_part_of_another_is_larger() -> None:
     # Half of the large segment 1 joins segment 2, which survives there.
     relations = related({(0, 1): 500, (1, 1): 500, (1, 2): 100}, 2, 1, 2)
     assert events(relations) == {(1, "split", 0), (1, "split", 1), (2, "survived", 1)}
-    assert stable_ids([0, 1], relations, 3) == {0: 1, 1: 2}
+    assert stable_ids([0, 1], [relations], 3) == {0: 1, 1: 2}
+
+
+def test_a_day_that_is_published_anew_goes_on_from_the_day_before_and_then_from_what_it_sets_right() -> None:
+    # The day before had 1 and 2. The revision that is set right had merged them, and found a new one, 3.
+    before = related({(0, 1): 50, (1, 2): 40}, 3, 1, 2)
+    same_day = related({(0, 1): 50, (1, 1): 40, (2, 3): 30}, 3, 1, 3)
+    assert stable_ids([0, 1, 2], [before, same_day], 4) == {0: 1, 1: 2, 2: 3}
 
 
 def test_case_34_retired_ids_are_not_used_again() -> None:
     # Segments 1 to 9 existed once; only 2 and 3 are left.
-    ids = stable_ids([0, 1, 2, 3], related({(0, 2): 10, (1, 3): 10}, 4, 2, 3), 10)
+    ids = stable_ids([0, 1, 2, 3], [related({(0, 2): 10, (1, 3): 10}, 4, 2, 3)], 10)
     assert [ids[c] for c in range(4)] == [2, 3, 10, 11]
 
 
 def test_new_ids_are_given_in_the_order_of_the_clusters_whatever_their_numbers() -> None:
-    assert stable_ids([5, 3, 9], by_customers([5, 3, 9], [1], {(3, 1): 10}, 0.7, 0.3), 4) == {
-        5: 4,
-        3: 1,
-        9: 5,
-    }
+    relations = by_customers([5, 3, 9], [1], {(3, 1): 10}, 0.7, 0.3)
+    assert stable_ids([5, 3, 9], [relations], 4) == {5: 4, 3: 1, 9: 5}
 
 
 @pytest.mark.parametrize(("threshold", "event"), [(0.6, "survived"), (0.61, "died"), (1.0, "died")])
@@ -142,7 +146,7 @@ def test_segments_without_common_customers_are_matched_by_where_they_lie() -> No
     }
     assert {r.basis for r in relations} == {"centres"}
     assert {r.cluster: r.distance for r in relations}[1] == pytest.approx(0.1 / 2**0.5)
-    assert stable_ids([0, 1, 2], relations, 4) == {0: 2, 1: 1, 2: 4}
+    assert stable_ids([0, 1, 2], [relations], 4) == {0: 2, 1: 1, 2: 4}
     # What is known of one side only says nothing.
     assert events(by_centres({0: {"r": 0.1}}, {1: {"m": 0.1}}, 2.0)) == {(1, "died", None), (None, "born", 0)}
 
@@ -163,7 +167,7 @@ def test_ids_are_unique_never_invented_twice_and_blind_to_the_numbers_of_cluster
         assert len({r.event for r in ends}) == 1
         assert len(ends) > 1 if ends[0].event == "split" else len(ends) == 1
     assert {r.cluster for r in relations} >= set(range(k))
-    ids = stable_ids(list(range(k)), relations, 7)
+    ids = stable_ids(list(range(k)), [relations], 7)
     assert set(ids) == set(range(k))
     assert len(set(ids.values())) == k
     new = sorted(i for i in ids.values() if i >= 7)
