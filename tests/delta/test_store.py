@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 
 import pandas as pd
@@ -49,7 +50,13 @@ def schema(spark: SparkSession) -> Iterator[str]:
 
 def rows(store: Store, *ids: str, as_of: date = DAY, run_id: str = ONE, segment: int = 1) -> DataFrame:
     return store.spark.createDataFrame(
-        [(as_of, run_id, TRY, i, segment, "a", 0.5, 1.0, 2, 0.3, "champions", True, None) for i in ids],
+        [
+            (
+                *(as_of, run_id, TRY, i, segment, "a", as_of, None, segment, as_of),
+                *(0.5, 1.0, 2, 0.3, "champions", Decimal(9), True, None),
+            )
+            for i in ids
+        ],
         ASSIGNMENTS.schema,
     )
 
