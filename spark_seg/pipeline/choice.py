@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -15,7 +16,7 @@ from spark_seg.pipeline.plan import Plan
 from spark_seg.pipeline.rows import candidate_row
 from spark_seg.preparation import VECTOR, Preparation, check_directions
 from spark_seg.publishing import current_run
-from spark_seg.selection import Candidate, Sweep, choose, sweep
+from spark_seg.selection import BASELINE, Candidate, Sweep, choose, sweep
 
 #: Called as progress(done, total) while candidates are fitted.
 Progress = Callable[[int, int], None]
@@ -40,7 +41,12 @@ def choose_candidate(
     # Not of this day: who publishes a day anew wants another choice, or at least none that is held on to.
     former = current_run([r for r in plan.history if r.as_of < plan.as_of], "assignments")
     before = f"{former.algorithm}:{former.k}" if former is not None else None
-    candidates = choose(swept.candidates, settings.selection, before)
+    # The map has one segment less where it leaves nobody out.
+    measured = [
+        replace(c, k=max(len(names), c.effective_k)) if c.algorithm == BASELINE else c
+        for c in swept.candidates
+    ]
+    candidates = choose(measured, settings.selection, before)
     draft.candidates = [candidate_row(c) for c in candidates]
     draft.metrics["coreset"] = swept.coreset
     structure = swept.structure

@@ -93,6 +93,11 @@ def test_a_committed_run_comes_back_as_it_went_in(ledger: Ledger) -> None:
             inputs=(("orders", "shop.orders", "3", 10), ("events", "shop.events", "1", None)),
             committed_at=ledger.runs()[0].committed_at,
             rejects=(("orders", "amount is zero", 2),),
+            code_version="0",
+            spark_version="4",
+            config="{}",
+            seed=1,
+            cut_points=(("recency_days", [1.0, 2.5]),),
         )
     ]
     row = DeltaTable(path(ledger)).to_pandas().iloc[0]

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from chispa import assert_df_equality
 from configured import settings_for
 from deltalake import DeltaTable
 from pyspark.ml import PipelineModel
@@ -668,7 +667,7 @@ def test_views_of_a_database_show_committed_runs_only(
     view = spark.table(f"{database}.memberships").drop("pipeline")
     read = read_memberships(ledger_of(spark, changed))
     assert read is not None
-    assert_df_equality(view, read, ignore_row_order=True, ignore_nullable=True)
+    assert sorted(view.collect(), key=str) == sorted(read.collect(), key=str)
     assert view.where("valid_to is null").count() == 3 * SIZE + 1
 
 
