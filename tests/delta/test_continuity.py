@@ -110,6 +110,18 @@ def test_planted_merge_split_birth_and_death_are_told_and_ids_follow(place: Plac
     assert (list(gone["cause"]), list(gone["customers"])) == (["correction"], [SIZE])
 
 
+def test_customers_under_other_names_are_in_the_segments_that_lie_where_the_former_lay(place: Place) -> None:
+    place.publish(3)
+    rows = shop()
+    land(place.spark, place.root, rows.assign(customer_id="other-" + rows["customer_id"]))
+    place.publish(3, THIRD, "run_all", revise=True)
+    lineage = place.rows("segment_lineage", THIRD)
+    assert (set(lineage["event"]), set(lineage["basis"])) == ({"survived"}, {"centres"})
+    before = assigned(place.spark, place.settings(3)).set_index("customer_id")["segment_id"]
+    after = assigned(place.spark, place.settings(3), THIRD).set_index("customer_id")["segment_id"]
+    assert {c.removeprefix("other-"): i for c, i in after.items()} == before.to_dict()
+
+
 def test_a_refit_on_the_same_day_moves_nobody_by_behaviour_and_a_frozen_model_nobody_by_itself(
     place: Place,
 ) -> None:
