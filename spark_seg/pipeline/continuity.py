@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,7 @@ from spark_seg.segments import (
     settled,
     stable_ids,
 )
-from spark_seg.tables import ALERTS, MIGRATIONS, SEGMENT_LINEAGE
+from spark_seg.tables import ALERTS, MIGRATIONS, MONEY, SEGMENT_LINEAGE
 
 log = logging.getLogger("spark_seg")
 
@@ -72,12 +73,28 @@ def former_runs(plan: Plan) -> Formers:
         run = current_run(runs, "assignments")
         if run is None:
             return None
-        return Former(run, without(plan.store.read_run("assignments", run.stamp), erased))
+        rows = without(plan.store.read_run("assignments", run.stamp), erased)
+        return Former(run, remembered(rows, run.as_of))
 
     return Formers(
         former([r for r in plan.history if r.as_of < plan.as_of]),
         former([r for r in plan.history if r.as_of == plan.as_of]),
     )
+
+
+def remembered(assignments: DataFrame, as_of: date) -> DataFrame:
+    """Assignments of a former run with all that is remembered of a customer, also where an earlier version
+    wrote them, which kept less."""
+    there = {name: F.col(name) for name in assignments.columns}
+    nothing = F.lit(None)
+    known = {
+        "since": F.coalesce(there.get("since", nothing), F.lit(as_of)),
+        "raw_since": F.coalesce(there.get("raw_since", nothing), F.lit(as_of)),
+        "raw_segment_id": F.coalesce(there.get("raw_segment_id", nothing), F.col("segment_id")),
+        "previous_segment_id": there.get("previous_segment_id", nothing).cast("int"),
+        "monetary": there.get("monetary", nothing).cast(MONEY),
+    }
+    return assignments.withColumns(known)
 
 
 def ask_formers(plan: Plan, labelled: Labelled, formers: Formers, model_run_id: str) -> DataFrame:

@@ -11,6 +11,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from spark_seg.config import HoldSettings
 from spark_seg.monitoring import migration
+from spark_seg.pipeline.continuity import remembered
 from spark_seg.segments import settled
 
 DAY = date(2024, 1, 1)
@@ -93,6 +94,18 @@ def test_nobody_is_held_in_a_segment_that_is_gone_or_for_want_of_data(spark: Spa
     assert [s for s, _ in history(spark, OSCILLATES[:2], hold, there=(2, 3))] == [1, 2]
     lapses = [says(1, 2, 0.9), ("x", 0, None, None, None), says(2, 1, 0.01)]
     assert [s for s, _ in history(spark, lapses, hold)] == [1, 0, 2]
+
+
+@pytest.mark.parametrize("columns", ["", ", since date, raw_since date, raw_segment_id int, monetary double"])
+def test_assignments_of_an_earlier_version_count_from_their_own_day_on(
+    spark: SparkSession, columns: str
+) -> None:
+    row = ("x", 3, *(None for _ in range(4 if columns else 0)))
+    (known,) = remembered(
+        spark.createDataFrame([row], f"customer_id string, segment_id int{columns}"), DAY
+    ).collect()
+    assert (known.since, known.raw_since, known.raw_segment_id) == (DAY, DAY, 3)
+    assert (known.previous_segment_id, known.monetary) == (None, None)
 
 
 # ---------------------------------------------------------------- who went where
