@@ -102,9 +102,8 @@ def ask_formers(plan: Plan, labelled: Labelled, formers: Formers, model_run_id: 
     today. There is none where it cannot be asked, and where it is the model of this run."""
     frame = labelled.frame
     for i, former in enumerate(formers.all):
-        asked = _asked(plan, frame, former) if former.run.model_run_id != model_run_id else None
-        if asked is not None:
-            frame = asked.withColumnRenamed("expected", f"expected_{i}")
+        if former.run.model_run_id != model_run_id:
+            frame = _asked(plan, frame, former, f"expected_{i}") or frame
     return frame
 
 
@@ -232,12 +231,12 @@ def place_customers(
     return draft.keep(named(everybody, {s.segment_id: s.name for s in segments}))
 
 
-def _asked(plan: Plan, frame: DataFrame, former: Former) -> DataFrame | None:
-    """With the column `expected`: what the model of a former run says; None when it cannot be asked."""
+def _asked(plan: Plan, frame: DataFrame, former: Former, column: str) -> DataFrame | None:
+    """With `column`: what the model of a former run says; None when it cannot be asked."""
     trained = next((r for r in plan.history if r.run_id == former.run.model_run_id), former.run)
     try:
         model = load_model(plan.store.spark, former.run.model_path or "", trained.model_digest)
-        return with_expected(frame, model, former.run.segments, "expected")
+        return with_expected(frame, model, former.run.segments, column)
     except InputError as error:
         log.warning("%-10s the model of %s cannot be asked: %s", "segments", former.run.as_of, error)
         return None

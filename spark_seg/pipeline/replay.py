@@ -57,6 +57,8 @@ def replay(
     ledger = Ledger(store, settings.pipeline)
     runs = ledger.runs()
     run = known_run(runs, run_id, "RUN")
+    if not run.tables & set(_COMPARED):
+        raise ConfigError(f"RUN: must be a run of features or segments; got {run_id}, a run of {run.job}")
     outcome = run_plan(_plan_of(run, runs, settings, store, ledger), progress, rehearse=True)
     again = {receipt.table: receipt for receipt in outcome.receipts}
     same = {}

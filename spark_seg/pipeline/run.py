@@ -178,15 +178,13 @@ def _already(plan: Plan) -> Outcome:
     # An attempt that was stopped right after its commit has not made them.
     plan.ledger.create_views()
     log.info("%-10s run %s revision %d is published already; nothing to do", "plan", run.run_id, run.revision)
-    kinds = ("profiles", "candidates")
-    profiles, candidates = (rows(table) for table in kinds)
     lineage, migrations, alerts = (rows(table) for table in COMPARISONS)
     return Outcome(
         run.run_id,
         True,
         run.receipts,
-        profiles,
-        candidates,
+        rows("profiles"),
+        rows("candidates"),
         run.metrics,
         run.structure,
         lineage,
