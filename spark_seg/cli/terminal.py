@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -49,9 +51,9 @@ SetOption = Annotated[
 ]
 
 
-def open_store(settings: Settings) -> Any:
-    """The published tables of a configuration."""
-    log_to_terminal()
+def open_store(settings: Settings, quiet: bool = False) -> Any:
+    """The published tables of a configuration. `quiet`: standard output is for the answer alone."""
+    log_to_terminal(quiet)
     from spark_seg.publishing import Store
     from spark_seg.session import start_session
 
@@ -71,16 +73,29 @@ def checked(as_of: str, config: list[Path], overrides: list[str]) -> tuple[date,
     return day, load_settings(config, overrides)
 
 
-def log_to_terminal() -> None:
-    """One line per room, as it is done."""
+def say(shown: Console, sentence: str) -> None:
+    """One line as it is: nothing in it is markup, and it is not broken."""
+    shown.print(sentence, markup=False, soft_wrap=True)
+
+
+def print_json(value: Any) -> None:
+    """One line of JSON on standard output, for machines."""
+    sys.stdout.write(json.dumps(value, default=_as_json, ensure_ascii=False) + "\n")
+
+
+def _as_json(value: Any) -> float | str:
+    return float(value) if isinstance(value, Decimal) else str(value)
+
+
+def log_to_terminal(quiet: bool = False) -> None:
+    """One line per room, as it is done; to standard error when `quiet`."""
     handler: logging.Handler
-    if console.is_terminal:
-        handler = RichHandler(
-            console=console, show_time=False, show_level=False, show_path=False, markup=False
-        )
+    shown = errors if quiet else console
+    if shown.is_terminal:
+        handler = RichHandler(console=shown, show_time=False, show_level=False, show_path=False, markup=False)
         handler.setFormatter(logging.Formatter("%(message)s"))
     else:
-        handler = logging.StreamHandler(sys.stdout)
+        handler = logging.StreamHandler(sys.stderr if quiet else sys.stdout)
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     logger = logging.getLogger("spark_seg")
     logger.handlers[:] = [handler]

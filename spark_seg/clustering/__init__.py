@@ -5,7 +5,7 @@ from spark_seg.clustering.bisecting import fit_bisecting
 from spark_seg.clustering.fit import Fit, Model
 from spark_seg.clustering.kmeans import fit_kmeans
 from spark_seg.clustering.mixture import fit_mixture, mixture_parameters
-from spark_seg.clustering.mllib import gaussians_of, mllib_model
+from spark_seg.clustering.mllib import gaussians_of, mllib_model, shape_of
 from spark_seg.clustering.scoring import SCORES, distance_of, score
 
 __all__ = [
@@ -22,4 +22,5 @@ __all__ = [
     "mixture_parameters",
     "mllib_model",
     "score",
+    "shape_of",
 ]

@@ -8,6 +8,7 @@ layout is MLlib's own; a test holds every label of the loaded model against the 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from pyspark.ml.clustering import (
@@ -20,12 +21,15 @@ from pyspark.ml.clustering import (
 from pyspark.ml.linalg import Vectors, VectorUDT
 from pyspark.mllib.linalg import DenseMatrix
 from pyspark.mllib.linalg import Vectors as OldVectors
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql.types import StructField, StructType
 
 from spark_seg.clustering.fit import Model
-from spark_seg.kernels import Centres, Floats, Gaussians, Shape, Tree
+from spark_seg.kernels import Centres, Floats, Gaussians, Shape, Tree, in_geometry
 from spark_seg.preparation import VECTOR
+
+#: Least share of a component's widest direction that its narrowest must have, to be counted as one.
+_LEAST_SPREAD = 1e-12
 
 
 def mllib_model(shape: Shape, spark: SparkSession, distance: str, folder: str) -> Model:
@@ -41,6 +45,43 @@ def mllib_model(shape: Shape, spark: SparkSession, distance: str, folder: str) -
         return _bisecting(shape, spark, distance, folder)
     assert isinstance(shape, Gaussians)  # noqa: S101 - there are three
     return _mixture(shape, spark, folder)
+
+
+def shape_of(model: Model, spark: SparkSession, folder: str) -> Shape:
+    """The shape that labels every vector as a fitted model does.
+
+    `folder` is written to for bisecting, whose tree MLlib tells to its files alone, and is not needed
+    afterwards.
+    """
+    if isinstance(model, GaussianMixtureModel):
+        shape = gaussians_of(model)
+        covariances = np.array([row["cov"].toArray() for row in model.gaussiansDF.collect()])
+        spread = np.linalg.eigvalsh(covariances)
+        # As they are, unless one has shrunk to a plane: then MLlib leaves that direction out.
+        sound = bool((spread[:, 0] > _LEAST_SPREAD * spread[:, -1]).all())
+        return replace(shape, covariances=covariances) if sound else shape
+    unit = model.getDistanceMeasure() == "cosine"
+    if isinstance(model, BisectingKMeansModel):
+        model.write().overwrite().save(folder)
+        return _tree(spark.read.parquet(f"{folder}/data/data").collect(), unit)
+    return Centres(in_geometry(np.array(model.clusterCenters()), unit), unit)
+
+
+def _tree(rows: Sequence[Row], unit: bool) -> Tree:
+    """The tree that MLlib has saved: leaves are numbered by their label, inner nodes below zero."""
+    nodes = {row["index"]: row for row in rows}
+    children = {index: list(row["children"]) for index, row in nodes.items()}
+    below = {child for own in children.values() for child in own}
+    (root,) = nodes.keys() - below
+    order, stack = [], [root]
+    while stack:
+        order.append(stack.pop())
+        stack += reversed(children[order[-1]])
+    places = {index: place for place, index in enumerate(order)}
+    centres = np.array([nodes[index]["center"].toArray() for index in order])
+    pairs = [[places[c] for c in children[i]] or [-1, -1] for i in order]
+    inner = tuple(places[i] for i in order if children[i])
+    return Tree(in_geometry(centres, unit), np.array(pairs, dtype=np.int64), inner, len(inner) + 1, unit)
 
 
 def gaussians_of(model: GaussianMixtureModel) -> Gaussians:

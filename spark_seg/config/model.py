@@ -21,6 +21,7 @@ from spark_seg.config.fields import (
 )
 from spark_seg.config.mapping import SourcesSettings
 from spark_seg.config.monitoring import MonitoringSettings
+from spark_seg.config.report import ExplanationSettings, ReportSettings
 from spark_seg.config.segments import SegmentContract, SegmentSettings
 from spark_seg.config.selection import (
     HOLDOUT_MEASURES,
@@ -123,6 +124,8 @@ class Settings(Model):
     segments: SegmentSettings
     contract: SegmentContract = Field(default_factory=SegmentContract)
     monitoring: MonitoringSettings = Field(default_factory=MonitoringSettings)
+    explanations: ExplanationSettings = Field(default_factory=ExplanationSettings)
+    report: ReportSettings = Field(default_factory=ReportSettings)
     privacy: PrivacySettings
     publishing: PublishingSettings
 

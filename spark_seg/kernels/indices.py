@@ -66,7 +66,7 @@ def second_pass(
         at = 0
         for j, c in enumerate(clusterings):
             k, own = len(c.sizes), labellers[j](block)
-            figures[at] += _silhouettes(points, squares, own, c).sum()
+            figures[at] += silhouettes(points, squares, own, c).sum()
             apart = points - c.means[own]
             squared = np.einsum("ij,ij->i", apart, apart)
             figures[at + 1 : at + 1 + k] += np.bincount(own, np.sqrt(squared), k)
@@ -76,7 +76,7 @@ def second_pass(
     return Accumulator(sum(1 + 2 * len(c.sizes) for c in clusterings), update)
 
 
-def _silhouettes(points: Floats, squares: Floats, own: Ints, c: Clusters) -> Floats:
+def silhouettes(points: Floats, squares: Floats, own: Ints, c: Clusters) -> Floats:
     """Silhouette of each point from mean squared distances; 0 for a cluster of one."""
     if (c.sizes > 0).sum() < 2:
         return np.zeros(len(points))

@@ -10,7 +10,6 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from spark_seg.config import UNSEGMENTED_ID
-from spark_seg.errors import InputError
 from spark_seg.monitoring import (
     Decision,
     Measure,
@@ -27,7 +26,7 @@ from spark_seg.monitoring import (
 )
 from spark_seg.pipeline.draft import Draft, stage_rows
 from spark_seg.pipeline.plan import Plan
-from spark_seg.publishing import CommittedRun, suppressed, without
+from spark_seg.publishing import CommittedRun, features_run, suppressed, without
 from spark_seg.tables import DECISIONS, DRIFT
 
 _ENGAGEMENT = "engagement_score"
@@ -126,17 +125,8 @@ def _clustered(trained: CommittedRun) -> list[str]:
 
 def _features_of(plan: Plan, run: CommittedRun) -> DataFrame:
     """The features that a run assigned."""
-    stamp = run.stamp
-    if run.receipt("features") is None:
-        built = next(version for source, _, version, _ in run.inputs if source == "features")
-        found = next((r for r in plan.history if r.run_id == built), None)
-        if found is None:
-            raise InputError(
-                f"features: the run {built}, from which {run.run_id} was made, must be committed"
-            )
-        stamp = found.stamp
     erased = suppressed(plan.store, plan.settings.privacy.key_id)
-    return without(plan.store.read_run("features", stamp), erased)
+    return without(plan.store.read_run("features", features_run(plan.history, run).stamp), erased)
 
 
 def _state(plan: Plan, run: CommittedRun) -> State:

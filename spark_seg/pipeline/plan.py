@@ -32,20 +32,22 @@ JOBS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("time_zone", "sources", "cleaning", "features", "privacy"),
     ),
     "train_segments": (
-        ("assignments", "profiles", "candidates", "splits", *COMPARISONS),
-        ("seed", "features", "preparation", "clustering", "selection", "segments", "contract", "privacy"),
+        ("assignments", "profiles", "rules", "explanations", "candidates", "splits", *COMPARISONS),
+        ("seed", "features", "preparation", "clustering", "selection", "segments", "contract",
+         "explanations", "privacy"),
     ),
     "assign_segments": (
-        ("assignments", "profiles", "migrations", "alerts"),
-        ("features", "segments", "contract", "privacy"),
+        ("assignments", "profiles", "rules", "explanations", "migrations", "alerts"),
+        ("features", "segments", "contract", "explanations", "privacy"),
     ),
     "monitor_segments": (("drift", "decisions"), ("features", "monitoring")),
     "run_all": (
-        ("activity", "features", "rejects", "holdout", "assignments", "profiles", "candidates", "splits",
+        ("activity", "features", "rejects", "holdout", "assignments", "profiles", "rules",
+         "explanations", "candidates", "splits",
          *COMPARISONS, "drift", "decisions"),
         # With --refit auto the section monitoring counts as well.
         ("seed", "time_zone", "sources", "cleaning", "features", "privacy",
-         "preparation", "clustering", "selection", "segments", "contract"),
+         "preparation", "clustering", "selection", "segments", "contract", "explanations"),
     ),
 }  # fmt: skip
 
@@ -77,6 +79,7 @@ class Plan:
         asked = {
             "activity": self.settings.publishing.keep_activity,
             "holdout": features.holdout_days is not None,
+            "explanations": self.settings.explanations.customers,
             "splits": "bisecting" in how.algorithms and selection.mode == "coreset",
             # run_all judges the model before it where it may keep it.
             "drift": self.job != "run_all" or self.model_run is not None,

@@ -24,7 +24,7 @@ from spark_seg.sources import open_sources, with_repairs
 from spark_seg.tables import FEATURES, PUBLISHED, REPAIRS
 
 #: Not compared: what a run reads of other runs is theirs, and rejects of a run that kept activity are fewer.
-_COMPARED = ("features", "assignments", "profiles", "candidates")
+_COMPARED = ("features", "assignments", "profiles", "rules", "explanations", "candidates")
 
 
 @dataclass(frozen=True)

@@ -24,12 +24,13 @@ from spark_seg.pipeline.continuity import (
 )
 from spark_seg.pipeline.draft import Draft, stage, stage_rows
 from spark_seg.pipeline.eligible import eligible_customers, with_holdout
+from spark_seg.pipeline.explain import explain
 from spark_seg.pipeline.gates import hold_to_contract, must_serve_alike
 from spark_seg.pipeline.label import Labelled, label_customers, rfm_index
 from spark_seg.pipeline.plan import Plan
 from spark_seg.pipeline.rows import profile_rows, split_rows
 from spark_seg.preparation import VECTOR, fit_preparation
-from spark_seg.profiles import Profile, left_out, profile
+from spark_seg.profiles import EVERYBODY, Profile, left_out, profile
 from spark_seg.publishing import load_model, points, save_model
 from spark_seg.segments import Segment
 from spark_seg.selection import Candidate, Sweep, measure_labels
@@ -57,10 +58,10 @@ def train(plan: Plan, draft: Draft, features: DataFrame, progress: Progress) -> 
         clustering = swept.model(winner.algorithm, winner.k, vectors, model_path)
         model = PipelineModel([*preparation.model.stages, clustering])
         labelled = _labelled(draft, model, customers)
-        profiles, grid = _profiled(plan, labelled)
+        profiled = _profiled(plan, labelled)
         formers = former_runs(plan)
         asked = ask_formers(plan, labelled, formers, plan.run_id)
-        segments = continued(plan, draft, asked, profiles, formers)
+        segments = continued(plan, draft, asked, profiled["clusters"], formers)
         said.append(f"{len(segments)} segments")
         said.append(_what_became(draft))
     draft.facts |= {
@@ -80,7 +81,7 @@ def train(plan: Plan, draft: Draft, features: DataFrame, progress: Progress) -> 
         leaves = swept.leaves(winner.k) if winner.algorithm == "bisecting" else {}
         published = {node: ids[cluster] for node, cluster in leaves.items() if cluster in ids}
         stage_rows(plan, draft, split_rows(swept.splits, published), SPLITS)
-    _publish(plan, draft, asked, features, profiles, grid, segments, formers, model)
+    _publish(plan, draft, asked, features, profiled, segments, formers, model)
 
 
 def _told(plan: Plan, draft: Draft, swept: Sweep, winner: Candidate) -> list[str]:
@@ -117,7 +118,7 @@ def assign(plan: Plan, draft: Draft, features: DataFrame) -> None:
         model = load_model(plan.store.spark, run.model_path, run.model_digest)
         labelled = _labelled(draft, model, customers)
         _measured(plan, draft, model, customers)
-        profiles, grid = _profiled(plan, labelled)
+        profiled = _profiled(plan, labelled)
         said.append(
             f"{int(draft.metrics['eligible']):,} customers with the model of {run.as_of} ({run.run_id})"
         )
@@ -130,7 +131,7 @@ def assign(plan: Plan, draft: Draft, features: DataFrame) -> None:
     }
     formers = former_runs(plan)
     asked = ask_formers(plan, labelled, formers, run.run_id)
-    _publish(plan, draft, asked, features, profiles, grid, list(run.segments), formers, None)
+    _publish(plan, draft, asked, features, profiled, list(run.segments), formers, model)
 
 
 def _measured(plan: Plan, draft: Draft, model: PipelineModel, customers: DataFrame) -> None:
@@ -153,11 +154,10 @@ def _labelled(draft: Draft, model: PipelineModel, customers: DataFrame) -> Label
     return labelled
 
 
-def _profiled(plan: Plan, labelled: Labelled) -> tuple[list[Profile], list[Profile]]:
-    """Profiles of the clusters and of the RFM grid."""
+def _profiled(plan: Plan, labelled: Labelled) -> dict[str, list[Profile]]:
+    """Profiles of the clusters, of the RFM grid, and of everybody."""
     schemes = {"clusters": F.col("cluster"), "rfm_grid": rfm_index(plan.settings.segments.rfm_map)}
-    profiles = profile(labelled.frame, schemes, feature_names(plan.settings.features))
-    return profiles["clusters"], profiles["rfm_grid"]
+    return profile(labelled.frame, schemes, feature_names(plan.settings.features))
 
 
 def _of_segments(
@@ -177,15 +177,17 @@ def _publish(
     draft: Draft,
     asked: DataFrame,
     features: DataFrame,
-    profiles: list[Profile],
-    grid: list[Profile],
+    profiled: dict[str, list[Profile]],
     segments: list[Segment],
     formers: Formers,
-    model: PipelineModel | None,
+    model: PipelineModel,
 ) -> None:
     """Stage the tables of a segmentation, save a new model, and hold both to what is promised."""
+    trained = draft.facts["model_run_id"] == plan.run_id
+    (of_all,) = profiled[EVERYBODY]
+    explain(plan, draft, model, asked, segments, of_all)
     with draft.room("publish") as said:
-        if model is not None:
+        if trained:
             stage_rows(plan, draft, draft.candidates, CANDIDATES)
         others = features.where(~F.col("eligible"))
         left_over = left_out(others)
@@ -196,19 +198,19 @@ def _publish(
         everybody = place_customers(plan, draft, asked, rest, segments, formers)
         rows = stage(plan, draft, everybody, ASSIGNMENTS).rows
         points.reached("after_assignments")
-        by_segment = _of_segments(plan, asked, profiles, segments, everybody)
-        draft.profiles = profile_rows(plan, by_segment, segments, grid, left_over)
+        by_segment = _of_segments(plan, asked, profiled["clusters"], segments, everybody)
+        draft.profiles = profile_rows(plan, by_segment, segments, profiled["rfm_grid"], of_all, left_over)
         stage_rows(plan, draft, draft.profiles, PROFILES)
         points.reached("after_profiles")
         draft.facts["segments"] = tuple(segments)
-        profiled = sum(p.customers for p in by_segment)
-        if profiled != draft.metrics["eligible"] or rows != profiled + left_over.customers:
+        counted = sum(p.customers for p in by_segment)
+        if counted != draft.metrics["eligible"] or rows != counted + left_over.customers:
             raise SegmentationError(
                 f"assignments: must have one row for each of {int(draft.metrics['eligible']):,} eligible "
-                f"customers and {left_over.customers:,} others; got {rows:,} rows, and {profiled:,} "
+                f"customers and {left_over.customers:,} others; got {rows:,} rows, and {counted:,} "
                 "customers in profiles. Nothing was committed; this is a fault of spark_seg"
             )
-        if model is not None:
+        if trained:
             # Last, because rows can be taken back and a folder cannot.
             draft.facts["model_digest"] = save_model(plan.store.spark, model, draft.facts["model_path"])
         points.reached("after_model")
@@ -221,5 +223,5 @@ def _publish(
             said.append("no former run")
     with draft.room("gates") as said:
         hold_to_contract(plan, draft, features, by_segment, segments)
-        if model is not None:
+        if trained:
             said.append(must_serve_alike(plan, draft, features, segments))

@@ -1,7 +1,15 @@
 """Frames → Delta, so that twice equals once and half a run is never visible."""
 
 from spark_seg.publishing.erasure import ErasureReceipt, erase, suppressed, suppressions, without
-from spark_seg.publishing.ledger import TOLD_BY, CommittedRun, Ledger, RunRecord, current_run, read_current
+from spark_seg.publishing.ledger import (
+    TOLD_BY,
+    CommittedRun,
+    Ledger,
+    RunRecord,
+    current_run,
+    features_run,
+    read_current,
+)
 from spark_seg.publishing.memberships import read_memberships
 from spark_seg.publishing.models import discard_model, load_model, save_model
 from spark_seg.publishing.store import Receipt, Store, is_conflict
@@ -21,6 +29,7 @@ __all__ = [
     "current_run",
     "discard_model",
     "erase",
+    "features_run",
     "is_conflict",
     "load_model",
     "migrate",

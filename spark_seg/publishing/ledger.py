@@ -6,7 +6,7 @@ pipeline and as_of) as Delta's transaction version: of two writers of one revisi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
@@ -15,7 +15,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from spark_seg.activity import Part
-from spark_seg.errors import ConfigError, PublishConflict, suggestion
+from spark_seg.errors import ConfigError, InputError, PublishConflict, suggestion
 from spark_seg.publishing import points
 from spark_seg.publishing.store import ATTEMPTS, Receipt, Store, is_conflict, wait
 from spark_seg.segments import Segment
@@ -38,6 +38,8 @@ TOLD_BY = {
     "rejects": "features",
     "holdout": "features",
     "splits": "candidates",
+    "rules": "assignments",
+    "explanations": "assignments",
     "segment_lineage": "candidates",
     "migrations": "assignments",
     "alerts": "assignments",
@@ -127,6 +129,8 @@ class CommittedRun:
     config: str = "{}"
     seed: int | None = None
     cut_points: tuple[tuple[str, list[float]], ...] = ()
+    dropped_features: tuple[tuple[str, str], ...] = ()
+    config_digest: str = ""
 
     @property
     def stamp(self) -> Stamp:
@@ -278,6 +282,23 @@ def current_run(runs: Sequence[CommittedRun], table: str, as_of: date | None = N
     return run if run is not None and table in run.tables else None
 
 
+def features_run(runs: Iterable[CommittedRun], run: CommittedRun) -> CommittedRun:
+    """The run whose features `run` has segmented: itself, or the one it names as its input.
+
+    Raises `InputError` when that one is not committed.
+    """
+    if run.receipt("features") is not None:
+        return run
+    built = next((version for source, _, version, _ in run.inputs if source == "features"), "none")
+    found = next((r for r in runs if r.run_id == built), None)
+    if found is None:
+        raise InputError(
+            f"features: the run {built}, from which {run.run_id} was made, must be committed; the ledger "
+            "has no row of it"
+        )
+    return found
+
+
 def read_current(ledger: Ledger, table: str, as_of: date | None = None) -> DataFrame | None:
     """Rows of a published table that count: those of the current run; None when there is none."""
     run = current_run(ledger.runs(), table, as_of)
@@ -295,6 +316,7 @@ def _committed(row: dict[str, Any]) -> CommittedRun:
             "segments": tuple(Segment(**s) for s in row["segments"] or []),
             "metrics": dict(row["metrics"] or {}),
             "cut_points": tuple((c["feature"], c["cuts"]) for c in row.get("cut_points") or []),
+            "dropped_features": tuple((d["feature"], d["reason"]) for d in row.get("dropped_features") or []),
             "rejects": tuple((r["source"], r["reason"], r["rows"]) for r in row.get("rejects") or []),
             "inputs": tuple((i["source"], i["table"], i["version"], i["rows"]) for i in row["inputs"] or []),
             "activity": tuple(

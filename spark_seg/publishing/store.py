@@ -45,6 +45,8 @@ _STATISTICS = {
     "repairs": "source",
     "candidates": "algorithm,k",
     "profiles": "scheme,segment_id",
+    "rules": "rule_id",
+    "explanations": "segment_id",
     "splits": "node",
     "segment_lineage": "event",
     "migrations": "kind,cause",

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.types import ArrayType, DataType, StructType
 
 from spark_seg.publishing.models import discard_model
 from spark_seg.publishing.store import Store, same_type
@@ -77,8 +78,29 @@ def _in_form(store: Store, frame: DataFrame, spec: Spec) -> DataFrame:
             frame = frame.withColumn("attempt_id", F.lit(None).cast("string"))
         frame = frame.withColumn("attempt_id", F.coalesce("attempt_id", F.lit(NO_ATTEMPT)))
     known_columns = {f.name: F.col(f.name) for f in spec.fields if f.name in frame.columns}
-    own = [known_columns.get(f.name, F.lit(None)).cast(f.type).alias(f.name) for f in spec.fields]
+    kinds = {field.name: field.dataType for field in frame.schema}
+    own = [
+        _as_type(known_columns[f.name], kinds[f.name], f.type).alias(f.name)
+        if f.name in known_columns
+        else F.lit(None).cast(f.type).alias(f.name)
+        for f in spec.fields
+    ]
     return frame.select(*own, *(name for name in frame.columns if name not in spec.columns))
+
+
+def _as_type(column: Column, kind: DataType, wanted: DataType) -> Column:
+    """`column` in another type; fields of structs in a list by their names, those that came later NULL."""
+    if not (isinstance(wanted, ArrayType) and isinstance(kind, ArrayType)):
+        return column.cast(wanted)
+    inner, parts = kind.elementType, wanted.elementType
+    if not (isinstance(inner, StructType) and isinstance(parts, StructType)):
+        return column.cast(wanted)
+
+    def by_name(element: Column) -> Column:
+        known = (element[f.name] if f.name in inner.names else F.lit(None) for f in parts.fields)
+        return F.struct(*(c.cast(f.dataType).alias(f.name) for c, f in zip(known, parts.fields, strict=True)))
+
+    return F.transform(column, by_name)
 
 
 def collect_garbage(store: Store, before: datetime) -> list[Leftover]:

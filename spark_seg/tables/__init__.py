@@ -15,13 +15,13 @@ from spark_seg.tables.inputs import (
     events_column,
 )
 from spark_seg.tables.ledger import ERASURE_RECEIPTS, ERASURES, RUNS
+from spark_seg.tables.profiles import EXPLANATIONS, PROFILES, RULES
 from spark_seg.tables.snapshots import (
     ACTIVITY,
     ASSIGNMENTS,
     CANDIDATES,
     FEATURES,
     HOLDOUT,
-    PROFILES,
     REJECTS,
     REPAIRS,
     SPLITS,
@@ -50,6 +50,8 @@ PUBLISHED = {
         ASSIGNMENTS,
         CANDIDATES,
         PROFILES,
+        RULES,
+        EXPLANATIONS,
         SPLITS,
         SEGMENT_LINEAGE,
         MIGRATIONS,
@@ -78,6 +80,7 @@ __all__ = [
     "ERASURES",
     "ERASURE_RECEIPTS",
     "EVENTS",
+    "EXPLANATIONS",
     "FEATURES",
     "HOLDOUT",
     "MIGRATIONS",
@@ -90,6 +93,7 @@ __all__ = [
     "RATES",
     "REJECTS",
     "REPAIRS",
+    "RULES",
     "RUNS",
     "SEGMENT_LINEAGE",
     "SPARK_FAILURES",

@@ -17,7 +17,7 @@ from pyspark.sql.types import (
 )
 
 from spark_seg.tables.inputs import DAILY, kind_fields
-from spark_seg.tables.spec import MONEY, Field, Spec, struct_of
+from spark_seg.tables.spec import MONEY, Field, Spec
 from spark_seg.tables.stamp import PARTITIONS, RUN_FIELDS
 
 _STRING, _DOUBLE, _LONG, _INT = StringType(), DoubleType(), LongType(), IntegerType()
@@ -100,41 +100,6 @@ CANDIDATES = Spec(
         Field("reason", _STRING, "why it was rejected, or why it did not win, or why it did"),
     ),
     key=(*PARTITIONS, "algorithm", "k"),
-    partition_by=PARTITIONS,
-)
-
-PROFILES = Spec(
-    "profiles",
-    (
-        *RUN_FIELDS,
-        Field("scheme", _STRING, "clusters, or rfm_grid for the baseline"),
-        Field("segment_id", _INT, "stable id (clusters; 0: unsegmented), or position in the grid"),
-        Field("segment_name", _STRING, "name of the segment"),
-        Field("description", _STRING, "what kind of customers these are"),
-        Field("play", _STRING, "the marketing play that belongs to it"),
-        Field("customers", _LONG, "customers in the segment"),
-        Field("suppressed", BooleanType(), "too few customers to tell more of them (privacy.min_group)"),
-        Field("customer_share", _DOUBLE, "share of all segmented customers"),
-        Field("revenue", MONEY, "sum of monetary"),
-        Field("revenue_share", _DOUBLE, "share of all revenue"),
-        Field("differences", ArrayType(_STRING), "what sets the segment apart, in words, strongest first"),
-        Field(
-            "feature_stats",
-            ArrayType(
-                struct_of(
-                    feature=_STRING,
-                    mean=_DOUBLE,
-                    median=_DOUBLE,
-                    p10=_DOUBLE,
-                    p90=_DOUBLE,
-                    lift=_DOUBLE,
-                    position=_DOUBLE,
-                )
-            ),
-            "per feature in original units; lift: mean over overall mean; position: -1 (lowest) to 1",
-        ),
-    ),
-    key=(*PARTITIONS, "scheme", "segment_id"),
     partition_by=PARTITIONS,
 )
 

@@ -47,7 +47,7 @@ SIZE = 24
 GROUPS = {"daily": (4, 3, 20), "lapsed": (30, 120, 25), "whales": (12, 10, 900)}
 #: What a first run_all publishes of this shop: it keeps no activity, has neither a later period nor a tree,
 #: and nothing to be compared with.
-TABLES = ("features", "rejects", "assignments", "profiles", "candidates")
+TABLES = ("features", "rejects", "assignments", "profiles", "rules", "explanations", "candidates")
 CHEAP = {
     "clustering.algorithms": "[kmeans]",
     "clustering.restarts": "{kmeans: 1}",

@@ -46,7 +46,7 @@ def test_from_the_first_table_to_the_last_trace(cli: Cli, config: Path, tmp_path
     ids.write_text("star00\n fresh03 \n\nstar00\n", encoding="utf-8")
     pending = cli(["erase", *words, "--ids", str(ids)])
     assert pending.code == 5
-    assert "2 customers, 8 rows deleted" in pending.said
+    assert "2 customers, 12 rows deleted" in pending.said
     assert "pending: until" in pending.said
     done = cli(["erase", *words, "--ids", str(ids), "--at-once"])
     assert (done.code, "clean: nothing is left in tables, logs and models" in done.said) == (0, True)

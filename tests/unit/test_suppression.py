@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spark_seg.profiles import too_small
+from spark_seg.profiles import hidden_cells, too_small
 
 
 @pytest.mark.parametrize(
@@ -43,3 +43,39 @@ def test_what_is_hidden_cannot_be_worked_out_and_no_group_is_hidden_without_need
             kept = set(less)
             enough = len(kept) > 1 and sum(sizes[label] for label in kept) >= smallest
             assert not (small <= kept and enough) or max(map(sizes.get, hidden)) in map(sizes.get, kept)
+
+
+# ---------------------------------------------------------------- a table of segments and values
+
+
+def derivable(counts: dict[tuple[int, str | None], int], hidden: set[tuple[int, str | None]]) -> set[object]:
+    """Hidden cells that stand alone in their row or column, whose sums are known."""
+    alone = set()
+    for axis in (0, 1):
+        for line in {cell[axis] for cell in counts}:
+            inside = [cell for cell in hidden if cell[axis] == line]
+            if len(inside) == 1 and sum(cell[axis] == line for cell in counts) > 1:
+                alone.add(inside[0])
+    return alone
+
+
+@given(
+    st.dictionaries(
+        st.tuples(st.integers(1, 4), st.sampled_from("abcd")), st.integers(1, 60), min_size=1, max_size=16
+    )
+)
+def test_no_small_cell_is_told_and_none_can_be_worked_out(
+    counts: dict[tuple[int, str | None], int],
+) -> None:
+    hidden = hidden_cells(counts, 10)
+    assert {cell for cell, n in counts.items() if n < 10} <= hidden <= counts.keys()
+    assert not derivable(counts, hidden)
+    if all(n >= 10 for n in counts.values()):
+        assert not hidden
+
+
+def test_the_smallest_other_cells_are_hidden_with_a_small_one() -> None:
+    counts: dict[tuple[int, str | None], int] = {
+        (1, "a"): 3, (1, "b"): 40, (1, "c"): 20, (2, "a"): 50, (2, "b"): 60, (2, "c"): 30,
+    }  # fmt: skip
+    assert hidden_cells(counts, 10) == {(1, "a"), (1, "c"), (2, "a"), (2, "c")}

@@ -172,3 +172,44 @@ def _first(candidates: Rows, shown: int) -> list[dict[str, Any]]:
 
 def _number(value: float | None, form: str) -> str:
     return "-" if value is None else format(value, form)
+
+
+def rule_table(rules: Rows) -> Table:
+    """One line per rule, by segment, the one for most customers first."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("segment", "rule", "customers", "right", "covers"):
+        right = name in ("customers", "right", "covers")
+        table.add_column(name, justify="right" if right else "left", overflow="fold")
+    for r in sorted(rules, key=lambda r: (r["segment_id"], -r["customers"])):
+        table.add_row(
+            Text(f"{r['segment_id']} {r['segment_name']}"),
+            Text(r["text"]),
+            f"{r['customers']:,}",
+            _number(r["precision"], ".0%"),
+            _number(r["coverage"], ".0%"),
+        )
+    return table
+
+
+def rules_as_sql(rules: Rows) -> str:
+    """One CASE expression over the columns of `features` that gives the id of the segment."""
+    cases = (f"  WHEN {rule['condition']} THEN {rule['segment_id']}" for rule in rules)
+    return "\n".join(("CASE", *cases, "END"))
+
+
+def run_rows(runs: Sequence[CommittedRun]) -> list[dict[str, Any]]:
+    """The runs as `run_table` shows them, for machines."""
+    return [
+        {
+            "as_of": run.as_of,
+            "run_id": run.run_id,
+            "revision": run.revision,
+            "job": run.job,
+            "committed_at": run.committed_at,
+            "algorithm": run.algorithm,
+            "k": run.k,
+            "tables": {r.table: r.rows for r in run.receipts},
+            "shown": [r.table for r in run.receipts if current_run(runs, r.table, run.as_of) is run],
+        }
+        for run in runs
+    ]

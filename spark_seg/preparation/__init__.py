@@ -1,0 +1,27 @@
+"""Features → the vectors that are clustered."""
+
+from spark_seg.preparation.fit import (
+    LARGEST,
+    ROWS_PER_PARTITION,
+    VECTOR,
+    Preparation,
+    canonical_layout,
+    check_directions,
+    check_finite,
+    fit_preparation,
+    literal,
+)
+from spark_seg.preparation.units import units_of
+
+__all__ = [
+    "LARGEST",
+    "ROWS_PER_PARTITION",
+    "VECTOR",
+    "Preparation",
+    "canonical_layout",
+    "check_directions",
+    "check_finite",
+    "fit_preparation",
+    "literal",
+    "units_of",
+]

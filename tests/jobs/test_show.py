@@ -1,0 +1,144 @@
+"""Looking things up and reporting, as whoever schedules or reads the segments does it."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from configured import KEY
+from deltalake import DeltaTable
+from landed import AS_OF, Cli, arguments, planted_orders, published, settings_of, write_delta, write_settings
+from test_entry_points import LIGHT
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("shop")
+
+
+@pytest.fixture
+def config(folder: Path) -> Path:
+    if not (folder / "orders").exists():
+        write_delta(folder / "orders", planted_orders())
+    privacy = {"key": f"env:{KEY}", "key_id": "first"}
+    return write_settings(folder, settings_of(folder, privacy=privacy))
+
+
+def test_a_run_tells_machines_what_it_did_and_people_where_its_report_lies(
+    cli: Cli, config: Path, folder: Path
+) -> None:
+    ended = cli([*arguments("run_all", config, sets=LIGHT), "--json"])
+    assert ended.code == 0, ended.said
+    told: dict[str, Any] = json.loads(ended.out)
+    (run,) = published(folder / "published", "runs")
+    assert (told["run_id"], told["as_of"], told["exit_code"]) == (run["run_id"], AS_OF, 0)
+    assert {r["table"]: r["rows"] for r in told["receipts"]}["explanations"] == 48
+    assert [(s["segment_id"], s["customers"]) for s in told["segments"]] == [(i, 12) for i in (1, 2, 3, 4)]
+    page = folder / "published" / "reports" / f"{run['run_id']}.html"
+    assert told["report"] == str(page)
+    assert f"report     {page}" in ended.err
+    assert page.read_text(encoding="utf-8").lower().startswith("<!doctype html>")
+    assert page.with_suffix(".md").read_text(encoding="utf-8").startswith("# ")
+    assert page.stat().st_size < 6_000_000
+
+    again = cli([*arguments("run_all", config, sets=LIGHT), "--json"])
+    assert json.loads(again.out)["published_already"] is True
+    planned = cli([*arguments("run_all", config, sets=LIGHT), "--json", "--dry-run"])
+    assert json.loads(planned.out)["outputs"][0] == "features"
+
+
+def test_runs_segments_candidates_and_rules_are_shown(cli: Cli, config: Path, folder: Path) -> None:
+    words = ["--config", str(config)]
+    (run,) = published(folder / "published", "runs")
+    shown = cli(["show", "runs", *words])
+    assert (shown.code, run["run_id"] in shown.out, "explanations 48*" in shown.said) == (0, True, True)
+    assert json.loads(cli(["show", "runs", *words, "--json"]).out)[0]["tables"]["assignments"] == 48
+    segments = json.loads(cli(["show", "segments", *words, "--json"]).out)
+    names = [s["segment_name"] for s in segments]
+    assert all(name in cli(["show", "segments", *words, "--as-of", AS_OF]).said for name in names)
+    candidates = json.loads(cli(["show", "candidates", *words, "--json"]).out)
+    assert [(c["k"], c["chosen"]) for c in candidates if c["algorithm"] == "kmeans"] == [(4, True)]
+    assert "kmeans k=4" in cli(["show", "candidates", *words, "--run", run["run_id"]]).said
+
+    rules = json.loads(cli(["show", "rules", *words, "--json"]).out)
+    assert {rule["segment_id"] for rule in rules} == {1, 2, 3, 4}
+    assert all(rule["text"] in cli(["show", "rules", *words]).said for rule in rules)
+    # The SQL stands alone: a database without Spark gives everybody their segment.
+    sql = cli(["show", "rules", *words, "--sql"]).out
+    features = (
+        DeltaTable(str(folder / "published" / "features")).to_pyarrow_table().drop_columns(["attributes"])
+    )
+    connection = duckdb.connect()
+    connection.register("features", features)
+    got = dict(connection.execute(f"SELECT customer_id, {sql} FROM features").fetchall())
+    assert got == {r["customer_id"]: r["segment_id"] for r in published(folder / "published", "assignments")}
+
+
+def test_a_customer_is_looked_up_by_the_id_of_the_sources(cli: Cli, config: Path, folder: Path) -> None:
+    words = ["--config", str(config)]
+    shown = cli(["show", "customer", " star03 ", *words])
+    assert shown.code == 0, shown.said
+    for part in ("segment 1 ", f"since {AS_OF}", "sure ", "rule ", "to move ", "history 1 "):
+        assert part in shown.said, part
+    facts = json.loads(cli(["show", "customer", "star03", *words, "--json"]).out)
+    assert facts["explanation"]["rule_id"] == facts["rule"]["rule_id"]
+    assert facts["features"]["frequency"] == 10
+    assert len(facts["assignment"]["customer_id"]) == 64
+    nobody = cli(["show", "customer", "star99", *words])
+    assert (nobody.code, "none of that id" in nobody.said) == (2, True)
+    # Whoever looks on learns nothing of whom was asked for.
+    assert "star99" not in nobody.said
+    key = os.environ[KEY]
+    assert key not in shown.out + shown.err + nobody.said
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (
+            ["show", "segments", "--as-of", "2024-01-01"],
+            "segments: must be published for 2024-01-01; got 2025-01-01",
+        ),
+        (["show", "segments", "--as-of", "today"], "--as-of"),
+        (["show", "rules", "--run", "nosuch"], "--run: must be a committed run; got 'nosuch'"),
+        (["report", "nosuch"], "RUN: must be a committed run; got 'nosuch'"),
+    ],
+)
+def test_what_is_not_there_is_told(cli: Cli, config: Path, words: list[str], sentence: str) -> None:
+    ended = cli([*words, "--config", str(config)])
+    assert (ended.code, sentence in ended.said) == (2, True), ended.said
+
+
+def test_a_report_is_written_elsewhere_or_says_why_not(cli: Cli, config: Path, folder: Path) -> None:
+    words = ["--config", str(config)]
+    (run,) = published(folder / "published", "runs")
+    ended = cli(["report", run["run_id"], *words, "--out", str(folder / "elsewhere")])
+    assert ended.code == 0, ended.said
+    first = (folder / "published" / "reports" / f"{run['run_id']}.html").read_text(encoding="utf-8")
+    assert (folder / "elsewhere" / f"{run['run_id']}.html").read_text(encoding="utf-8") == first
+    assert [p.name for p in (folder / "elsewhere").iterdir() if p.name.startswith(".")] == []
+    (folder / "file").write_text("", encoding="utf-8")
+    refused = cli(["report", run["run_id"], *words, "--out", str(folder / "file" / "reports")])
+    assert (refused.code, "report: must be written to" in refused.said) == (2, True), refused.said
+    # A run that is published stays so when its page cannot be written.
+    blocked = [
+        *arguments("run_all", config, sets=LIGHT),
+        "--set",
+        f"report.path={folder / 'file' / 'reports'}",
+    ]
+    ended = cli(blocked)
+    assert (ended.code, "report     not written: " in ended.out) == (0, True), ended.said
+
+
+def test_a_page_holds_no_id_of_anybody(config: Path, folder: Path) -> None:
+    (run,) = published(folder / "published", "runs")
+    reports = folder / "published" / "reports"
+    ids = {row["customer_id"] for row in published(folder / "published", "assignments")}
+    for suffix in ("html", "md"):
+        text = (reports / f"{run['run_id']}.{suffix}").read_text(encoding="utf-8")
+        assert not [name for name in ids if name in text]
+        assert "star0" not in text
