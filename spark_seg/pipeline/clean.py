@@ -83,6 +83,7 @@ def _cleaned(plan: Plan, draft: Draft, increment: Increment | None) -> tuple[Dat
         kept_rejects = [r for r in rejected if r is not None]
         if kept_rejects:
             stage(plan, draft, reduce(DataFrame.unionByName, kept_rejects), REJECTS)
+        draft.metrics |= {f"rows_{c.source}": c.rows for c in counts}
         rows = {(t.source, t.label): t.rows for t in sources.tables}
         if increment is None:
             # Those that cleaning read, where no contract had them counted.

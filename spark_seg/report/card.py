@@ -78,10 +78,12 @@ def chapters(published: Published) -> tuple[Section, ...]:
 
 def _purpose(published: Published) -> Iterator[Any]:
     rows, run = segments(published), published.run
-    features = _settings(published, "preparation", "features")
+    dropped = {feature for feature, _ in published.trained.dropped_features}
+    features = [f for f in _settings(published, "preparation", "features") if f not in dropped]
+    plays = ", each with a marketing play" if rows and all(p["play"] for p in rows) else ""
     yield Text(
         f"The model divides customers by {listed([foreign(f) for f in features]) or 'their features'} into "
-        f"{things(len(rows), 'segment')}, each with a marketing play. It was trained on customers as of "
+        f"{things(len(rows), 'segment')}{plays}. It was trained on customers as of "
         f"{published.trained.as_of} and used on those as of {run.as_of}. A segment says what its customers "
         "have in common; a single customer may differ from it."
     )
@@ -151,7 +153,7 @@ def _features(published: Published) -> Iterator[Any]:
     if known(preparation.get("pca_variance")):
         kept = share(preparation["pca_variance"])
         yield Text(f"Principal components that explain {kept} of the variance are kept.")
-    dropped = getattr(published.trained, "dropped_features", ())
+    dropped = published.trained.dropped_features
     if dropped:
         yield Bullets(tuple(f"{foreign(name)} did not enter: {foreign(reason)}" for name, reason in dropped))
 

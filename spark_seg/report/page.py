@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -44,6 +45,7 @@ from spark_seg.report.words import (
     money,
     moves,
     number,
+    rows_read,
     segments,
     share,
     signed,
@@ -180,6 +182,8 @@ def _isolated(value: Any) -> Any:
     if isinstance(value, Markup) or not isinstance(value, str):
         return value
     shown = str(escape(value)).replace(ISOLATE, "<bdi>").replace(POP, "</bdi>")
+    # A long name breaks where its words end.
+    shown = re.sub("<bdi>[^<]*</bdi>", lambda found: found[0].replace("_", "_<wbr>"), shown)
     return Markup(shown)  # noqa: S704 - escaped in the line before
 
 
@@ -243,13 +247,12 @@ def _decided(published: Published) -> Iterator[Any]:
 
 def _read(published: Published) -> Iterator[str]:
     run = published.run
-    rows = [r for _, _, _, r in run.inputs if r is not None]
     rejected = sum(n for _, _, n in run.rejects)
-    if not rows:
+    total = sum(rows_read(published).values())
+    if not total:
         yield "How many rows were read is not recorded with this run."
     else:
-        total = sum(rows)
-        out = f"{rejected:,} of them were rejected ({share(rejected / total)})" if rejected and total else ""
+        out = f"{rejected:,} of them were rejected ({share(rejected / total)})" if rejected else ""
         out = out or "none of them was rejected"
         yield f"{things(total, 'row')} {'was' if total == 1 else 'were'} read; {out}."
 
@@ -900,15 +903,19 @@ def _quality(published: Published) -> Iterator[Any]:
             ("source", "table", "version", "rows>"),
             [(foreign(s), foreign(t), foreign(v), count(n)) for s, t, v, n in run.inputs],
         )
+        apart = {source.partition(".")[0] for source, _, _, n in run.inputs if n is not None}
+        for source, n in rows_read(published).items():
+            if source not in apart:
+                yield Text(f"From the tables of {foreign(source)} together: {things(n, 'row')}.")
     else:
         yield Text("The run names no tables that it read.")
     if run.rejects:
-        total = {s: sum(n or 0 for source, _, _, n in run.inputs if source == s) for s, _, _ in run.rejects}
+        total = rows_read(published)
         yield table(
             "Rows rejected, by reason",
             ("source", "reason", "rows>", "share of the source>"),
             [
-                (foreign(s), foreign(reason), count(n), share(n / total[s]) if total[s] else NONE)
+                (foreign(s), foreign(reason), count(n), share(n / total[s]) if total.get(s) else NONE)
                 for s, reason, n in sorted(run.rejects, key=lambda r: -r[2])
             ],
         )
@@ -939,7 +946,7 @@ def _quality(published: Published) -> Iterator[Any]:
         yield Text(
             "How many customers have a value of each feature is not published with this run.", tone="quiet"
         )
-    dropped = getattr(run, "dropped_features", ())
+    dropped = run.dropped_features
     if dropped:
         yield Bullets(
             tuple(f"{foreign(n)}: {foreign(why)}" for n, why in dropped), title="Features not clustered"
@@ -968,7 +975,7 @@ def _reproduce(published: Published) -> Iterator[Any]:
         ("spark_seg", foreign(run.code_version or NONE)),
         ("Spark", foreign(run.spark_version or NONE)),
     ]
-    digest = getattr(run, "config_digest", "")
+    digest = run.config_digest
     if digest:
         facts.append(("digest of the configuration", foreign(digest)))
     yield table("What defines the run", ("fact", "value"), facts, form="facts")

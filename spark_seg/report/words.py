@@ -19,6 +19,8 @@ NONE = "–"
 ISOLATE, POP = "\u2068", "\u2069"
 _FORMAT = re.compile("[\u061c\u200b\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb]")
 _UNSEGMENTED = 0
+#: Metric of a run that counts rows which were read; the source follows.
+_ROWS = "rows_"
 
 
 # Names and texts that come from data or configuration
@@ -83,7 +85,7 @@ def number(value: Any) -> str:
     if not known(value):
         return NONE
     size = abs(value)
-    if size >= 1000 or value == 0:
+    if size >= 1000 or float(value).is_integer():
         return f"{value:,.0f}"
     if size < 0.001:
         return f"{value:.1e}"
@@ -251,6 +253,18 @@ def clustered(published: Published) -> list[str]:
     named = published.config.get("preparation", {}).get("features", {})
     seen = {feature for p in told(published) for feature in stats_of(p)}
     return [feature for feature in named if feature in seen]
+
+
+def rows_read(published: Published) -> dict[str, int]:
+    """Source → rows that were read of it, its tables together, as far as the run has counted them."""
+    run = published.run
+    rows: dict[str, int] = {}
+    for source, _, _, n in run.inputs:
+        name = source.partition(".")[0]
+        if n is not None:
+            rows[name] = rows.get(name, 0) + n
+    told = {m.removeprefix(_ROWS): int(n) for m, n in run.metrics.items() if m.startswith(_ROWS)}
+    return rows | told
 
 
 def fidelity(published: Published) -> tuple[float | None, float]:

@@ -27,6 +27,7 @@ from spark_seg.publishing import (
     create_tables,
     current_run,
     load_model,
+    migrate,
     read_current,
     save_model,
 )
@@ -205,3 +206,23 @@ def test_a_model_of_foreign_classes_is_refused_whatever_its_digest(
     (stage.parent / f".{stage.name}.crc").unlink()
     with pytest.raises(ModelIntegrityError, match=r"got evil\.Stage\. It was not loaded"):
         load_model(spark, str(path), None)
+
+
+def test_structs_in_lists_are_brought_into_the_form_of_this_version_by_their_names(ledger: Ledger) -> None:
+    spark, store = ledger.store.spark, ledger.store
+    former = (
+        "as_of date, run_id string, attempt_id string, scheme string, segment_id int, "
+        "feature_stats array<struct<feature: string, mean: double, lift: double, position: double>>"
+    )
+    row = (DAY, ONE, "one", "clusters", 1, [("monetary", 12.5, 2.0, -0.5)])
+    store.append(spark.createDataFrame([row], former), PUBLISHED["profiles"], {})
+    (said,) = migrate(store, {"profiles": PUBLISHED["profiles"]})
+    assert said.startswith("profiles: written anew for feature_stats")
+    frame = store.read("profiles")
+    assert frame is not None
+    (now,) = frame.collect()
+    (stat,) = now["feature_stats"]
+    assert (stat["feature"], stat["mean"], stat["lift"], stat["position"]) == ("monetary", 12.5, 2.0, -0.5)
+    assert (stat["known"], stat["difference"], now["makeup"]) == (None, None, None)
+    # And a run of this version can write there.
+    assert migrate(store, {"profiles": PUBLISHED["profiles"]}) == []

@@ -8,11 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pytest
 from configured import KEY
 from deltalake import DeltaTable
 from landed import AS_OF, Cli, arguments, planted_orders, published, settings_of, write_delta, write_settings
+from pyspark.sql import SparkSession
 from test_entry_points import LIGHT
+
+from spark_seg.config import load_settings
+from spark_seg.publishing import Store
+from spark_seg.report import published as collected
+from spark_seg.report.page import page
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +139,73 @@ def test_a_report_is_written_elsewhere_or_says_why_not(cli: Cli, config: Path, f
     ]
     ended = cli(blocked)
     assert (ended.code, "report     not written: " in ended.out) == (0, True), ended.said
+
+
+def own_rows(root: Path, table: str, run: dict[str, Any]) -> list[dict[str, Any]]:
+    """Rows of one run without their stamp, read without Spark; maps as such."""
+    rows = [r for r in published(root, table) if r["run_id"] == run["run_id"]]
+    return [
+        {
+            name: dict(value) if name == "separation" else value
+            for name, value in row.items()
+            if name not in ("as_of", "run_id", "attempt_id")
+        }
+        for row in rows
+    ]
+
+
+def test_what_a_report_tells_is_what_is_published(spark: SparkSession, config: Path, folder: Path) -> None:
+    settings = load_settings([config], [f"{part}" for part in LIGHT])
+    root = folder / "published"
+    (run,) = published(root, "runs")
+    told = collected(Store(spark, settings.publishing), settings, str(run["run_id"]))
+    for table, rows in (("profiles", told.profiles), ("rules", told.rules), ("candidates", told.candidates)):
+        expected = own_rows(root, table, run)
+        assert sorted(map(repr, rows)) == sorted(map(repr, expected)), table
+    assert (told.run.metrics, told.run.structure) == (dict(run["metrics"]), run["structure"])
+    explained = own_rows(root, "explanations", run)
+    for row in told.silhouettes:
+        own = [e["silhouette"] for e in explained if e["segment_id"] == row["segment_id"]]
+        assert row["customers"] == len(own)
+        assert row["mean"] == pytest.approx(np.mean(own))
+        assert row["negative"] == np.mean(np.array(own) < 0)
+        quantiles = [row[name] for name in ("p5", "p25", "median", "p75", "p95")]
+        assert quantiles == pytest.approx(np.quantile(own, [0.05, 0.25, 0.5, 0.75, 0.95]))
+    # Everybody is in the picture of so few, and two axes of two features hold all there is.
+    assert told.picture is not None
+    assert len(told.picture.points) == told.picture.customers == 48
+    assert sum(told.picture.explained or ()) == pytest.approx(1)
+    assert told.warnings == ()
+    # The page says nothing but that: made again from these rows it is the one that was written.
+    written = (root / "reports" / f"{run['run_id']}.html").read_text(encoding="utf-8")
+    assert page(told) == written
+
+
+def test_customers_are_pictured_by_tsne_where_it_is_asked_for(
+    spark: SparkSession, config: Path, folder: Path
+) -> None:
+    (run,) = published(folder / "published", "runs")
+    settings = load_settings([config], ["report.picture=tsne", "report.sample=30"])
+    told = collected(Store(spark, settings.publishing), settings, str(run["run_id"]))
+    assert told.picture is not None
+    assert (told.picture.method, told.picture.explained) == ("tsne", None)
+    assert (len(told.picture.points), told.picture.customers) == (30, 48)
+
+
+def test_a_report_without_its_model_says_that_it_has_no_picture(
+    spark: SparkSession, config: Path, folder: Path
+) -> None:
+    (run,) = published(folder / "published", "runs")
+    settings = load_settings([config], [])
+    place = Path(run["model_path"])
+    place.rename(place.with_name("away"))
+    try:
+        told = collected(Store(spark, settings.publishing), settings, str(run["run_id"]))
+    finally:
+        place.with_name("away").rename(place)
+    assert told.picture is None
+    assert told.warnings[0].startswith("Customers are not pictured. ")
+    assert "not pictured" in page(told)
 
 
 def test_a_page_holds_no_id_of_anybody(config: Path, folder: Path) -> None:
