@@ -5,10 +5,11 @@ A worker imports this room and nothing else, so it starts in a fraction of a sec
 
 from spark_seg.kernels.agreement import adjusted_rand
 from spark_seg.kernels.blocks import BLOCK_DDL, Accumulator, Block, packed, settle, unpacked
+from spark_seg.kernels.change import Changes, smallest_change
 from spark_seg.kernels.explain import REASONS_DDL, Adder, Explainer, Totals
 from spark_seg.kernels.indices import Clusters, Labeller, first_pass, second_pass
 from spark_seg.kernels.naming import Naming, key_in
-from spark_seg.kernels.reasons import Changes, gains, importances, pulls, silhouettes, smallest_change
+from spark_seg.kernels.reasons import gains, importances, pulls, silhouettes
 from spark_seg.kernels.screen import (
     GAIN_PER_CUSTOMER,
     best_of_restarts,

@@ -10,8 +10,9 @@ import numpy as np
 import pyarrow as pa
 
 from spark_seg.kernels.blocks import settle
+from spark_seg.kernels.change import smallest_change
 from spark_seg.kernels.indices import Clusters
-from spark_seg.kernels.reasons import pulls, silhouettes, smallest_change
+from spark_seg.kernels.reasons import pulls, silhouettes
 from spark_seg.kernels.shapes import Centres, Floats, Ints, Shape, Tree, in_geometry, sums_by_place
 from spark_seg.kernels.units import Units
 

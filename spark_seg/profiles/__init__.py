@@ -1,6 +1,7 @@
 """Labelled customers → what each segment is, in numbers, in words and as rules."""
 
 from spark_seg.profiles.reasons import SHUFFLED, feature_importance, reasons
+from spark_seg.profiles.rules import Rule, Surrogate
 from spark_seg.profiles.summary import (
     EVERYBODY,
     KPIS,
@@ -13,9 +14,7 @@ from spark_seg.profiles.summary import (
 )
 from spark_seg.profiles.suppression import hidden_cells, too_small
 from spark_seg.profiles.surrogate import (
-    Rule,
     RuleFigures,
-    Surrogate,
     fidelity,
     fit_surrogate,
     measure_rules,

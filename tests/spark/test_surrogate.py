@@ -19,20 +19,9 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from spark_seg.preparation import canonical_layout
-from spark_seg.profiles.surrogate import (
-    RULE_PHRASES,
-    Condition,
-    Leaf,
-    Rule,
-    RuleFigures,
-    Split,
-    Surrogate,
-    fidelity,
-    fit_surrogate,
-    measure_rules,
-    parse_tree,
-    shortest,
-)
+from spark_seg.profiles.rules import RULE_PHRASES, Condition, Rule, Surrogate
+from spark_seg.profiles.surrogate import RuleFigures, fidelity, fit_surrogate, measure_rules
+from spark_seg.profiles.tree import Leaf, Split, parse_tree, shortest
 
 FILLS = {"recency_days": 180.0, "frequency": 2.5, "monetary": 58.25, "spend_trend": 0.0, "tiny": 1e-9}
 SCHEMA = (
@@ -314,6 +303,20 @@ def test_without_a_difference_there_is_one_rule_for_all(
     (figures,) = measure_rules(frame, "label", surrogate)
     assert (figures.customers, figures.hits) == (len(labels), labels.count(said))
     assert figures.coverage == 1.0
+
+
+def test_where_there_is_nobody_to_see_but_those_kept_back_nobody_is_unseen(spark: SparkSession) -> None:
+    everybody = small(spark, [9, 4, 4] * 10, [1.0, 2.0, 3.0] * 10)
+    frame = everybody.where(F.col("customer_id").isin(unseen(everybody)))
+    labels = [row["label"] for row in frame.collect()]
+    said = max(sorted(set(labels)), key=labels.count)
+    assert 0 < len(labels) < 30
+    surrogate = fitted(frame, FEW, smallest=1)
+    assert surrogate == Surrogate(FEW, Leaf(said), (Rule(1, said, ()),), saw_everybody=True)
+    (figures,) = measure_rules(frame, "label", surrogate)
+    assert (figures.customers, figures.hits) == (len(labels), labels.count(said))
+    assert (figures.tested, figures.tested_hits) == (0, 0)
+    assert fidelity([figures]) is None
 
 
 def test_without_customers_there_are_no_rules(spark: SparkSession) -> None:

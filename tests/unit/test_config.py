@@ -224,8 +224,8 @@ MISTAKES: dict[str, list[str]] = {
         "o.yaml: sources.orders: unknown column role 'amuont'; did you mean 'amount'?"
     ],
     "xyzzy: 1": [
-        "o.yaml: xyzzy: unknown setting; known: cleaning, clustering, contract, features, monitoring, pipeline, preparation, "
-        "privacy, publishing, seed, segments, selection, session, sources, time_zone"
+        "o.yaml: xyzzy: unknown setting; known: cleaning, clustering, contract, explanations, features, monitoring, pipeline, preparation, "
+        "privacy, publishing, report, seed, segments, selection, session, sources, time_zone"
     ],
     # wrong values
     "seed: 1.5": ["o.yaml: seed: must be a whole number; got 1.5"],
@@ -493,8 +493,8 @@ def test_all_mistakes_of_all_files_are_reported_at_once_each_with_its_file(
         "first.yaml: selection.k_mix: unknown setting; did you mean 'k_min'?",
         "first.yaml: cleaning.currency: needs the role 'currency' in sources.orders.columns",
         "second.yaml: selection.rules.max_segment_share: must be less than or equal to 1; got 7",
-        "second.yaml: language: unknown setting; known: cleaning, clustering, contract, features, monitoring, pipeline, preparation, "
-        "privacy, publishing, seed, segments, selection, session, sources, time_zone",
+        "second.yaml: language: unknown setting; known: cleaning, clustering, contract, explanations, features, monitoring, pipeline, preparation, "
+        "privacy, publishing, report, seed, segments, selection, session, sources, time_zone",
         "--set: time_zone: must be an IANA time zone such as 'Europe/Berlin'; got 'X'",
         "--set: publishing.roots: unknown setting; did you mean 'root'?",
     }

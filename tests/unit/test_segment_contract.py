@@ -15,7 +15,7 @@ from spark_seg.profiles import FeatureStat, Profile
 
 
 def segment(share: float, **means: float | None) -> Profile:
-    stats = tuple(FeatureStat(f, mean, mean, mean, mean, 1.0, 0.0) for f, mean in means.items())
+    stats = tuple(FeatureStat(f, 9, mean, 1.0, mean, mean, mean, 1.0, 0.0, 0.0) for f, mean in means.items())
     return Profile(1, int(1000 * share), share, Decimal(1), share, stats)
 
 
