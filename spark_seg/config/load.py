@@ -86,9 +86,9 @@ def load_rfm_map(file: str | Path) -> tuple[RfmRow, ...]:
 def config_digest(settings: Settings) -> str:
     """SHA-256 of everything that can change a result.
 
-    Left out: how the session is launched, and where results are written.
+    Left out: how the session is launched, where results are written, and how they are pictured.
     """
-    content = settings.model_dump(mode="json", exclude={"session": True, "publishing": True})
+    content = settings.model_dump(mode="json", exclude={"session", "publishing", "report"})
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

@@ -111,6 +111,7 @@ def _outside(settings: Settings, allowed: str) -> list[str]:
         return []
     places = settings.publishing
     paths = [("publishing.root", places.root), ("publishing.models", places.models)]
+    paths.append(("report.path", settings.report.path))
     for name, source in settings.sources.tables:
         paths.append((f"sources.{name}.path", source.path))
         paths += [(f"sources.{name}.lookups.{i}.path", ref.path) for i, ref in enumerate(source.lookups)]

@@ -10,8 +10,10 @@ import pages
 import pytest
 from test_page import planted, variant
 
-from spark_seg.report.card import card, chapters, escaped
-from spark_seg.report.words import Bullets, Table, Text, bare, clean, share
+from spark_seg.report.blocks import Bullets, Table, Text
+from spark_seg.report.card import card, chapters
+from spark_seg.report.markdown import escaped
+from spark_seg.report.words import bare, clean, share
 
 CHAPTERS = (
     "Purpose and intended use", "Data", "Features and their preparation", "Algorithm and parameters",

@@ -579,12 +579,15 @@ CHANGES = {
     "segments.rfm_map": "[{name: best, r: 5}]",
     "contract.max_moved": "0.5",
     "monitoring.max_psi": "0.5",
+    "explanations.max_depth": "3",
     "privacy": "{key: env:SPARK_SEG_KEY, key_id: first, raw_ids: false}",
 }
 
 
 def test_every_section_that_can_change_a_result_is_among_the_changes() -> None:
-    assert {path.split(".")[0] for path in CHANGES} == set(Settings.model_fields) - {"session", "publishing"}
+    assert {path.split(".")[0] for path in CHANGES} == set(Settings.model_fields) - {
+        "session", "publishing", "report"
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(("path", "value"), CHANGES.items())
@@ -597,7 +600,13 @@ def test_the_digest_changes_with_anything_that_can_change_a_result(
 
 
 @pytest.mark.parametrize(
-    "change", ["session.master=local[2]", "session.conf={spark.x: 1}", "publishing.root=elsewhere"]
+    "change",
+    [
+        "session.master=local[2]",
+        "session.conf={spark.x: 1}",
+        "publishing.root=elsewhere",
+        "report.path=pages",
+    ],
 )
 def test_the_digest_does_not_change_with_where_a_run_happens(minimal: Path, change: str) -> None:
     before, after = load_settings([minimal]), load_settings([minimal], [change])

@@ -57,6 +57,7 @@ contract:
   means: {regulars: {monetary: [1, 2]}}
   consumers: {newsletter: [regulars]}
 monitoring: {protected: [town], benefit_segments: [regulars]}
+report: {path: lake/reports, picture: pca}
 """
 #: What can be given in two ways.
 PLACES = (
@@ -135,6 +136,7 @@ FREE_TEXT: dict[str, tuple[tuple[str, ...], str]] = {
     "segments.archetypes.*.play": (ALL, _SHOWN),
     "publishing.root": (NAMES, _PLACE),
     "publishing.models": (NAMES, _PLACE),
+    "report.path": (NAMES, _PLACE),
 }
 
 #: Where a text stands in an example, and how the table above calls it.

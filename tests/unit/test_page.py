@@ -20,21 +20,11 @@ import pages
 import pytest
 
 from spark_seg.report import Published
+from spark_seg.report.discreet import discreet
+from spark_seg.report.facts import apart, segments, told
 from spark_seg.report.figures import COLOURS, diverging, inert_json, sequential, styles
 from spark_seg.report.page import page
-from spark_seg.report.words import (
-    apart,
-    clean,
-    count,
-    discreet,
-    money,
-    number,
-    segments,
-    share,
-    signed,
-    things,
-    told,
-)
+from spark_seg.report.words import clean, count, money, number, share, signed, things
 
 SECTIONS = (
     "happened", "segments", "who", "compared", "pictured", "grid", "choice", "silhouettes", "changes",

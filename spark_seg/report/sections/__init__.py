@@ -1,0 +1,1 @@
+"""The sections of the page: blocks of what a run says."""
