@@ -377,6 +377,15 @@ def test_small_cells_of_the_grid_are_put_together() -> None:
 # What must be told
 
 
+def test_coverage_is_told_of_features_and_attributes() -> None:
+    row = next(p for p in pages.first().profiles if p["scheme"] == "everybody")
+    told = variant("first").tables["Coverage: share of customers who have a value"][1:]
+    known = {s["feature"]: s["known"] for s in row["feature_stats"]}
+    expected = known | {"age": 60 + 30, "home": 55}
+    assert {name: customers for name, customers, _ in told} == {n: count(k) for n, k in expected.items()}
+    assert {name: part for name, _, part in told}["home"] == share(55 / row["customers"])
+
+
 def test_numbers_are_those_of_the_rows() -> None:
     published, found = pages.typical(), variant("typical")
     rows = {row[0]: row for row in found.tables["Segments, the most valuable first"]}

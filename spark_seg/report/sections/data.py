@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from spark_seg.report.blocks import Bullets, Cell, Code, Details, Text, table
-from spark_seg.report.facts import everybody, rows_read, unsegmented
+from spark_seg.report.facts import Row, everybody, rows_read, unsegmented
 from spark_seg.report.published import Published
 from spark_seg.report.shared import tables_read
 from spark_seg.report.words import NONE, clean, count, foreign, share, things
@@ -44,14 +44,14 @@ def quality(published: Published) -> Iterator[Any]:
     if all_ is not None and all_["feature_stats"] and all_["customers"]:
         yield table(
             "Coverage: share of customers who have a value",
-            ("feature", "customers with a value>", "share>"),
+            ("feature or attribute", "customers with a value>", "share>"),
             [
                 (
-                    foreign(s["feature"]),
-                    count(s["known"]),
-                    Cell(share(s["known"] / all_["customers"]), bar=s["known"] / all_["customers"]),
+                    foreign(name),
+                    count(customers),
+                    Cell(share(customers / all_["customers"]), bar=customers / all_["customers"]),
                 )
-                for s in all_["feature_stats"]
+                for name, customers in _coverage(all_)
             ],
             form="bars",
         )
@@ -66,6 +66,15 @@ def quality(published: Published) -> Iterator[Any]:
         )
     if published.warnings:
         yield Bullets(tuple(foreign(w) for w in published.warnings), title="What could not be shown")
+
+
+def _coverage(everybody: Row) -> list[tuple[str, int]]:
+    """Features and attributes, and how many customers have a value of each."""
+    known = [(str(s["feature"]), int(s["known"])) for s in everybody["feature_stats"]]
+    attributes: dict[str, int] = {}
+    for row in everybody["makeup"]:
+        attributes[row["attribute"]] = attributes.get(row["attribute"], 0) + int(row["customers"])
+    return known + list(attributes.items())
 
 
 def reproduced(published: Published) -> Iterator[Any]:
