@@ -2,6 +2,7 @@
 
 from spark_seg.preparation.fit import (
     LARGEST,
+    MAX_PARTITIONS,
     ROWS_PER_PARTITION,
     VECTOR,
     Preparation,
@@ -15,6 +16,7 @@ from spark_seg.preparation.units import units_of
 
 __all__ = [
     "LARGEST",
+    "MAX_PARTITIONS",
     "ROWS_PER_PARTITION",
     "VECTOR",
     "Preparation",

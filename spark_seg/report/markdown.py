@@ -6,8 +6,9 @@ import re
 from collections.abc import Sequence
 from functools import cache
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
 
+from spark_seg.report.assets import asset
 from spark_seg.report.blocks import Section
 from spark_seg.report.words import bare
 
@@ -35,7 +36,7 @@ def escaped(text: object) -> str:
 def _template() -> Template:
     # Markdown has its own filter: to escape for HTML as well would show the entities.
     environment = Environment(
-        loader=PackageLoader("spark_seg.report"),
+        loader=FunctionLoader(asset),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from spark_seg.report.assets import asset
 from spark_seg.report.blocks import Section
 from spark_seg.report.card import chapters
 from spark_seg.report.discreet import discreet
@@ -40,7 +41,7 @@ def page(published: Published) -> str:
     seen = discreet(published)
     sections = tuple(Section(name, title, tuple(blocks(seen))) for name, title, blocks in _SECTIONS)
     # Parsers of HTML read any line end as one character: a digest must be of that.
-    scripts = [text.replace("\r\n", "\n").replace("\r", "\n") for text in (_plotly(), _asset("page.js"))]
+    scripts = [text.replace("\r\n", "\n").replace("\r", "\n") for text in (_plotly(), asset("page.js"))]
     pipeline = clean(published.config.get("pipeline", "customers"))
     return (
         _environment()
@@ -49,7 +50,7 @@ def page(published: Published) -> str:
             title=f"Segments of {foreign(pipeline)} as of {published.run.as_of}",
             run=published.run,
             sections=sections,
-            style=Markup(_asset("style.css")),  # noqa: S704 - a file of this package
+            style=Markup(asset("style.css")),  # noqa: S704 - a file of this package
             scripts=[Markup(script) for script in scripts],  # noqa: S704 - files of packages, not of data
             policy=_policy(scripts),
         )
@@ -75,16 +76,9 @@ def _plotly() -> str:
 
 
 @cache
-def _asset(name: str) -> str:
-    environment = _environment()
-    assert environment.loader is not None  # noqa: S101 - it is given below
-    return environment.loader.get_source(environment, name)[0]
-
-
-@cache
 def _environment() -> Environment:
     environment = Environment(
-        loader=PackageLoader("spark_seg.report"),
+        loader=FunctionLoader(asset),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -283,7 +283,8 @@ def test_an_older_run_is_replayed_to_the_bit_until_its_source_version_is_gone(pl
     other = place.settings(4, seed=7)
     for run_id in (first, second):
         again = replay(place.spark, other, run_id)
-        assert again.same == dict.fromkeys(("features", "candidates", "assignments", "profiles"), True)
+        tables = ("features", "candidates", "assignments", "profiles", "rules", "explanations")
+        assert again.same == dict.fromkeys(tables, True)
         assert again.notes == ()
     assert readers(place)[1] == {first, second}
     assert set(DeltaTable(f"{place.root}/published/assignments").to_pandas()["run_id"]) == {first, second}

@@ -98,6 +98,8 @@ def test_a_committed_run_comes_back_as_it_went_in(ledger: Ledger) -> None:
             config="{}",
             seed=1,
             cut_points=(("recency_days", [1.0, 2.5]),),
+            dropped_features=(("frequency", "the same for all customers"),),
+            config_digest="d",
         )
     ]
     row = DeltaTable(path(ledger)).to_pandas().iloc[0]

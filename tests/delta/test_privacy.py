@@ -103,8 +103,8 @@ def test_case_39_and_41_who_is_erased_is_in_no_file_and_does_not_come_back(
     pseudonyms = tuple(named(victim) for victim in VICTIMS)
     assert files_with(root, pseudonyms)
     receipt = forget(spark, settings)
-    # Features and assignments of three, and one rejected row.
-    assert (receipt.clean, receipt.customers, receipt.rows) == (True, 3, 7)
+    # Features, assignments and explanations of three, and one rejected row.
+    assert (receipt.clean, receipt.customers, receipt.rows) == (True, 3, 10)
     left = {Path(file).parts[0] for file in files_with(root, (*pseudonyms, *VICTIMS))}
     assert left == {"erasures"}
     after = assigned(spark, settings)

@@ -335,6 +335,8 @@ def zipped_package(path: Path, version: str) -> Path:
             if name == "spark_seg/__init__.py":
                 text = re.sub(r'__version__ = ".*"', f'__version__ = "{version}"', text)
             archive.writestr(name, text)
+        for file in sorted((REPOSITORY / "spark_seg/report/templates").iterdir()):
+            archive.write(file, file.relative_to(REPOSITORY))
         for name in ("base.yaml", "archetypes.yaml"):
             archive.write(REPOSITORY / "conf" / name, f"spark_seg/conf/{name}")
     return path
@@ -366,7 +368,7 @@ def test_a_cluster_of_two_workers_gives_the_same_segments_from_the_zipped_packag
             cwd=tmp_path,
         )  # fmt: skip
         executors = [len(list((tmp_path / f"worker{i}").glob("app-*/[0-9]*"))) for i in range(2)]
-    assert result.returncode == 0, result.stderr[-3000:]
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
     assert executors == [1, 1]
     (run,) = published(shop / "cluster", "runs")
     assert run["code_version"] == "0.0.0+zipped"

@@ -31,7 +31,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def config(folder: Path) -> Path:
     if not (folder / "orders").exists():
         write_delta(folder / "orders", planted_orders())
-    privacy = {"key": f"env:{KEY}", "key_id": "first"}
+    # Twelve in each group: a rule may describe so few of those that the tree sees.
+    privacy = {"key": f"env:{KEY}", "key_id": "first", "min_group": 3}
     return write_settings(folder, settings_of(folder, privacy=privacy))
 
 
