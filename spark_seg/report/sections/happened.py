@@ -9,7 +9,7 @@ from spark_seg.report.blocks import Bullets, Text, Tile, Tiles
 from spark_seg.report.facts import apart, everybody, min_group, rows_read, segments, unsegmented
 from spark_seg.report.moves import migrations, stayed
 from spark_seg.report.published import Published, Rows
-from spark_seg.report.words import count, few, foreign, known, listed, money, share, things
+from spark_seg.report.words import capital, count, few, foreign, known, listed, money, share, things
 
 _ACTIONS = {
     "keep": "keep the model",
@@ -106,7 +106,7 @@ def _moved(published: Published) -> Iterator[str]:
         yield f"{since} {few(sums['moved'], smallest)} moved to another segment{_why(rows, smallest)}."
     others = [f"{few(sums[kind], smallest)} {said}" for kind, said in _KINDS.items() if sums[kind]]
     if others:
-        yield f"{listed(others)}."
+        yield f"{capital(listed(others))}."
 
 
 def _why(rows: Rows, smallest: int) -> str:
