@@ -194,7 +194,7 @@ def test_texts_begin_no_markup(text: str, written: str) -> None:
     assert plain(written) == text
 
 
-def test_hostile_names_are_inert_in_the_card() -> None:
+def test_case_45_hostile_names_are_inert_in_the_card() -> None:
     text = card(pages.hostile())
     assert not re.search(r"<[a-z/!]", text)
     assert not re.search(r"(?<!\\)[`\[\]*]", text)

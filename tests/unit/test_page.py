@@ -225,7 +225,7 @@ def strings(value: Any) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("hostile", pages.HOSTILE)
-def test_hostile_names_are_shown_and_are_nothing_but_text(hostile: str) -> None:
+def test_case_45_hostile_names_are_shown_and_are_nothing_but_text(hostile: str) -> None:
     found = variant("hostile")
     assert clean(hostile) in found.of("segments")
     assert clean(hostile) in found.of("who")
