@@ -18,8 +18,16 @@ from pyspark.sql import functions as F
 
 from spark_seg.config import load_settings
 from spark_seg.profiles import unseen
-from spark_seg.publishing import CommittedRun, Ledger, Store, current_run, features_run, load_model
-from spark_seg.report import rows_of, rules_as_sql
+from spark_seg.publishing import (
+    CommittedRun,
+    Ledger,
+    Store,
+    current_run,
+    features_run,
+    load_model,
+    rows_of,
+)
+from spark_seg.report import rules_as_sql
 from spark_seg.session import start_session
 
 CHANGED = 1_000

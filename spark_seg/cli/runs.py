@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from spark_seg.cli.show import show_runs
 from spark_seg.cli.terminal import ConfigOption, SetOption, console, open_store
 from spark_seg.config import load_settings
 from spark_seg.errors import SegmentationError
@@ -13,16 +14,7 @@ from spark_seg.errors import SegmentationError
 app = typer.Typer()
 runs_app = typer.Typer(no_args_is_help=True, help="Look at what is published.")
 app.add_typer(runs_app, name="runs")
-
-
-@runs_app.command("list")
-def runs_list(config: ConfigOption, set_: SetOption = None) -> None:
-    """Every committed run, and which tables show it."""
-    from spark_seg.publishing import Ledger
-    from spark_seg.report import run_table
-
-    settings = load_settings(config, set_ or [])
-    console.print(run_table(Ledger(open_store(settings), settings.pipeline).runs()))
+runs_app.command("list")(show_runs)
 
 
 @app.command()

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from spark_seg.cli.terminal import ConfigOption, SetOption, console, open_store, print_json
+from spark_seg.cli.terminal import ConfigOption, SetOption, console, open_store, print_json, say
 from spark_seg.config import Settings, load_settings
 from spark_seg.errors import ConfigError
 from spark_seg.periods import parse_as_of
@@ -39,8 +39,8 @@ def report(
 
     settings = load_settings(config, set_ or [])
     written = write_report(open_store(settings), settings, run_id, None if out is None else str(out))
-    console.print(f"report     {written.page}", markup=False, soft_wrap=True)
-    console.print(f"card       {written.card}", markup=False, soft_wrap=True)
+    say(console, f"report     {written.page}")
+    say(console, f"card       {written.card}")
 
 
 @show_app.command("runs")
@@ -63,10 +63,11 @@ def show_segments(
     json_: JsonOption = False,
 ) -> None:
     """The segments of a day: size, worth, what sets them apart, and their play."""
-    from spark_seg.report import rows_of, segment_table
+    from spark_seg.publishing import rows_of
+    from spark_seg.report import segment_table
 
     settings = load_settings(config, set_ or [])
-    store, found = _segmented(settings, as_of, run, json_)
+    store, _, found = _segmented(settings, as_of, run, json_)
     rows = [row for row in rows_of(store, found, "profiles") if row["scheme"] == "clusters"]
     print_json(rows) if json_ else console.print(segment_table(rows))
 
@@ -80,14 +81,12 @@ def show_candidates(
     json_: JsonOption = False,
 ) -> None:
     """Every candidate that was measured for the segments of a day, and the verdict on it."""
-    from spark_seg.publishing import Ledger
-    from spark_seg.report import candidate_table, rows_of
+    from spark_seg.publishing import rows_of, trained_by
+    from spark_seg.report import candidate_table
 
     settings = load_settings(config, set_ or [])
-    store, found = _segmented(settings, as_of, run, json_)
-    runs = Ledger(store, settings.pipeline).runs()
-    trained = next((r for r in runs if r.run_id == found.model_run_id), found)
-    rows = rows_of(store, trained, "candidates")
+    store, runs, found = _segmented(settings, as_of, run, json_)
+    rows = rows_of(store, trained_by(runs, found), "candidates")
     print_json(rows) if json_ else console.print(candidate_table(rows))
 
 
@@ -101,10 +100,11 @@ def show_rules(
     sql: Annotated[bool, typer.Option("--sql", help="One CASE expression for a warehouse.")] = False,
 ) -> None:
     """The rules that stand for the segments of a day: in words, or as SQL over the columns of features."""
-    from spark_seg.report import rows_of, rule_table, rules_as_sql
+    from spark_seg.publishing import rows_of
+    from spark_seg.report import rule_table, rules_as_sql
 
     settings = load_settings(config, set_ or [])
-    store, found = _segmented(settings, as_of, run, json_ or sql)
+    store, _, found = _segmented(settings, as_of, run, json_ or sql)
     rows = rows_of(store, found, "rules")
     if not rows:
         raise ConfigError(
@@ -136,7 +136,7 @@ def show_customer(
     settings = load_settings(config, set_ or [])
     check_key(settings)
     (name,) = naming_of(settings).names([customer.strip(BLANKS)])
-    store, found = _segmented(settings, as_of, run, json_)
+    store, _, found = _segmented(settings, as_of, run, json_)
     facts = customer_facts(store, settings, found, name) if name is not None else None
     if facts is None:
         raise ConfigError(
@@ -146,8 +146,8 @@ def show_customer(
     print_json(facts) if json_ else print_customer(console, facts)
 
 
-def _segmented(settings: Settings, as_of: str | None, run_id: str | None, quiet: bool) -> tuple[Any, Any]:
-    """The tables, and the run whose segments are asked for."""
+def _segmented(settings: Settings, as_of: str | None, run_id: str | None, quiet: bool) -> tuple[Any, ...]:
+    """The tables, the committed runs, and the one whose segments are asked for."""
     from spark_seg.pipeline import known_run
     from spark_seg.publishing import Ledger, current_run
 
@@ -160,4 +160,4 @@ def _segmented(settings: Settings, as_of: str | None, run_id: str | None, quiet:
         raise ConfigError(
             f"segments: must be published{f' for {day}' if day else ''}; got {', '.join(days) or 'nothing'}"
         )
-    return store, run
+    return store, runs, run

@@ -54,8 +54,8 @@ def shape_of(model: Model, spark: SparkSession, folder: str) -> Shape:
     afterwards.
     """
     if isinstance(model, GaussianMixtureModel):
-        shape = gaussians_of(model)
-        covariances = np.array([row["cov"].toArray() for row in model.gaussiansDF.collect()])
+        means, covariances = _components(model)
+        shape = Gaussians.given(np.array(model.weights), means, covariances)
         spread = np.linalg.eigvalsh(covariances)
         # As they are, unless one has shrunk to a plane: then MLlib leaves that direction out.
         sound = bool((spread[:, 0] > _LEAST_SPREAD * spread[:, -1]).all())
@@ -86,10 +86,14 @@ def _tree(rows: Sequence[Row], unit: bool) -> Tree:
 
 def gaussians_of(model: GaussianMixtureModel) -> Gaussians:
     """The shape of a mixture that MLlib has fitted."""
+    return Gaussians.given(np.array(model.weights), *_components(model))
+
+
+def _components(model: GaussianMixtureModel) -> tuple[Floats, Floats]:
+    """Means and covariances."""
     components = model.gaussiansDF.collect()
     means = np.array([row["mean"].toArray() for row in components])
-    covariances = np.array([row["cov"].toArray() for row in components])
-    return Gaussians.given(np.array(model.weights), means, covariances)
+    return means, np.array([row["cov"].toArray() for row in components])
 
 
 def _rows(spark: SparkSession, points: Floats) -> DataFrame:

@@ -20,7 +20,7 @@ from spark_seg.pipeline.draft import Draft, stage_rows
 from spark_seg.pipeline.label import Labelled, named, placed, with_expected
 from spark_seg.pipeline.plan import Plan
 from spark_seg.profiles import Profile
-from spark_seg.publishing import CommittedRun, current_run, load_model, suppressed, without
+from spark_seg.publishing import CommittedRun, current_run, load_model, suppressed, trained_by, without
 from spark_seg.segments import (
     MEMORY,
     Relation,
@@ -233,7 +233,7 @@ def place_customers(
 
 def _asked(plan: Plan, frame: DataFrame, former: Former, column: str) -> DataFrame | None:
     """With `column`: what the model of a former run says; None when it cannot be asked."""
-    trained = next((r for r in plan.history if r.run_id == former.run.model_run_id), former.run)
+    trained = trained_by(plan.history, former.run)
     try:
         model = load_model(plan.store.spark, former.run.model_path or "", trained.model_digest)
         return with_expected(frame, model, former.run.segments, column)

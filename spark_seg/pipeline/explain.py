@@ -7,11 +7,11 @@ from typing import Any, cast
 
 from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 from pyspark.sql.types import DecimalType, IntegralType
 
 from spark_seg.clustering import Model, shape_of
 from spark_seg.pipeline.draft import Draft, stage, stage_rows
+from spark_seg.pipeline.label import of_cluster
 from spark_seg.pipeline.plan import Plan
 from spark_seg.preparation import units_of
 from spark_seg.profiles import (
@@ -48,8 +48,7 @@ def explain(
     if folder != draft.facts.get("model_path"):
         discard_model(folder)
     with draft.room("explain") as said:
-        pairs = (F.lit(part) for pair in sorted(ids.items()) for part in pair)
-        customers = labelled.withColumn("segment", F.try_element_at(F.create_map(*pairs), "cluster"))
+        customers = labelled.withColumn("segment", of_cluster(ids, "cluster"))
         surrogate = fit_surrogate(
             customers,
             "segment",

@@ -74,7 +74,7 @@ def with_expected(
     if missing_features(model, frame):
         return None
     other = model.transform(frame.withColumnRenamed("cluster", "own_cluster"))
-    expected = _of_cluster({s.cluster: s.segment_id for s in segments}, "cluster").cast("int").alias(column)
+    expected = of_cluster({s.cluster: s.segment_id for s in segments}, "cluster").cast("int").alias(column)
     own = (F.col("own_cluster").alias("cluster") if n == "cluster" else F.col(n) for n in frame.columns)
     return other.select(*own, expected)
 
@@ -87,7 +87,7 @@ def rfm_index(rows: Sequence[RfmRow]) -> Column:
 def raw_segments(model: PipelineModel, customers: DataFrame, segments: Sequence[Segment]) -> DataFrame:
     """`customer_id` and `served`: the segment that a model gives."""
     ids = {s.cluster: s.segment_id for s in segments}
-    return model.transform(customers).select("customer_id", _of_cluster(ids, "cluster").alias("served"))
+    return model.transform(customers).select("customer_id", of_cluster(ids, "cluster").alias("served"))
 
 
 def placed(
@@ -105,10 +105,10 @@ def placed(
     """
     ids = {s.cluster: s.segment_id for s in segments}
     raw = {
-        "raw_segment_id": _of_cluster(ids, "cluster").cast("int"),
+        "raw_segment_id": of_cluster(ids, "cluster").cast("int"),
         "confidence": F.col("confidence"),
         "distance": F.col("distance"),
-        "second_segment_id": _of_cluster(ids, "second_cluster").cast("int"),
+        "second_segment_id": of_cluster(ids, "second_cluster").cast("int"),
         "second_confidence": F.col("second_confidence"),
     }
     common = {
@@ -131,10 +131,10 @@ def placed(
 def named(frame: DataFrame, names: Mapping[int, str]) -> DataFrame:
     """Add `segment_name`, by `segment_id`."""
     known = dict(names) | {UNSEGMENTED_ID: UNSEGMENTED}
-    return frame.withColumn("segment_name", _of_cluster(known, "segment_id"))
+    return frame.withColumn("segment_name", of_cluster(known, "segment_id"))
 
 
-def _of_cluster(values: Mapping[int, int] | Mapping[int, str], column: str) -> Column:
+def of_cluster(values: Mapping[int, int] | Mapping[int, str], column: str) -> Column:
     """The value of a number; NULL where it has none."""
     pairs = (F.lit(part) for pair in sorted(values.items()) for part in pair)
     return F.try_element_at(F.create_map(*pairs), F.col(column))

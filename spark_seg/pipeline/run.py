@@ -22,11 +22,12 @@ from spark_seg.publishing import (
     discard_model,
     is_conflict,
     points,
+    rows_of,
     suppressed,
     suppressions,
     without,
 )
-from spark_seg.tables import PUBLISHED, SPARK_FAILURES
+from spark_seg.tables import SPARK_FAILURES
 
 log = logging.getLogger("spark_seg")
 
@@ -169,27 +170,21 @@ def _already(plan: Plan) -> Outcome:
     run = plan.published
     assert run is not None  # noqa: S101 - the caller looked
 
-    def rows(table: str) -> list[dict[str, Any]]:
-        if run.receipt(table) is None:
-            return []
-        found = plan.store.read_run(table, run.stamp).drop(*PUBLISHED[table].partition_by)
-        return [row.asDict(recursive=True) for row in found.collect()]
-
     # An attempt that was stopped right after its commit has not made them.
     plan.ledger.create_views()
     log.info("%-10s run %s revision %d is published already; nothing to do", "plan", run.run_id, run.revision)
-    lineage, migrations, alerts = (rows(table) for table in COMPARISONS)
+    lineage, migrations, alerts = (rows_of(plan.store, run, table) for table in COMPARISONS)
     return Outcome(
         run.run_id,
         True,
         run.receipts,
-        rows("profiles"),
-        rows("candidates"),
+        rows_of(plan.store, run, "profiles"),
+        rows_of(plan.store, run, "candidates"),
         run.metrics,
         run.structure,
         lineage,
         migrations,
         alerts,
-        rows("drift"),
-        next((row["action"] for row in rows("decisions")), None),
+        rows_of(plan.store, run, "drift"),
+        next((row["action"] for row in rows_of(plan.store, run, "decisions")), None),
     )

@@ -96,7 +96,7 @@ class Profile:
 
 @dataclass(frozen=True)
 class Ratio:
-    """A KPI as a sum over a sum. `needs`: the features without which there is none; `of`: whom it is of."""
+    """A KPI as a sum over a sum. `needs`: the features without which there is none."""
 
     needs: tuple[str, ...]
     top: Callable[[], Column]

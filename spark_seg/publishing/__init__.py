@@ -9,6 +9,8 @@ from spark_seg.publishing.ledger import (
     current_run,
     features_run,
     read_current,
+    rows_of,
+    trained_by,
 )
 from spark_seg.publishing.memberships import read_memberships
 from spark_seg.publishing.models import discard_model, load_model, save_model
@@ -35,8 +37,10 @@ __all__ = [
     "migrate",
     "read_current",
     "read_memberships",
+    "rows_of",
     "save_model",
     "suppressed",
     "suppressions",
+    "trained_by",
     "without",
 ]

@@ -282,6 +282,19 @@ def current_run(runs: Sequence[CommittedRun], table: str, as_of: date | None = N
     return run if run is not None and table in run.tables else None
 
 
+def rows_of(store: Store, run: CommittedRun, table: str) -> list[dict[str, Any]]:
+    """The rows of a small table that a run has published, without their stamp, as dictionaries."""
+    if run.receipt(table) is None:
+        return []
+    found = store.read_run(table, run.stamp).drop(*PUBLISHED[table].partition_by)
+    return [row.asDict(recursive=True) for row in found.collect()]
+
+
+def trained_by(runs: Iterable[CommittedRun], run: CommittedRun) -> CommittedRun:
+    """The run that trained the model of `run`: often itself, and itself where that one is not known."""
+    return next((r for r in runs if r.run_id == run.model_run_id), run)
+
+
 def features_run(runs: Iterable[CommittedRun], run: CommittedRun) -> CommittedRun:
     """The run whose features `run` has segmented: itself, or the one it names as its input.
 

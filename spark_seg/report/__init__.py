@@ -1,6 +1,6 @@
 """What a person reads: the terminal, the report of a run, its model card."""
 
-from spark_seg.report.collect import published, rows_of
+from spark_seg.report.collect import published
 from spark_seg.report.person import customer_facts, print_customer
 from spark_seg.report.published import Picture, Published
 from spark_seg.report.terminal import (
@@ -30,7 +30,6 @@ __all__ = [
     "print_decision",
     "print_outcome",
     "published",
-    "rows_of",
     "rule_table",
     "rules_as_sql",
     "run_rows",

@@ -23,11 +23,13 @@ from spark_seg.publishing import (
     current_run,
     features_run,
     load_model,
+    rows_of,
     suppressed,
+    trained_by,
     without,
 )
 from spark_seg.report.published import Picture, Published, Rows
-from spark_seg.tables import EXPLANATIONS, PUBLISHED
+from spark_seg.tables import EXPLANATIONS
 
 _QUANTILES = {"p5": 0.05, "p25": 0.25, "median": 0.5, "p75": 0.75, "p95": 0.95}
 
@@ -43,7 +45,7 @@ def published(store: Store, settings: Settings, run_id: str) -> Published:
     run = known_run(runs, run_id, "RUN")
     if run.receipt("profiles") is None:
         raise ConfigError(f"RUN: must be a run with segments; got {run_id}, a run of {run.job}")
-    trained = next((r for r in runs if r.run_id == run.model_run_id), run)
+    trained = trained_by(runs, run)
     judged = current_run(runs, "drift", run.as_of)
     warnings: list[str] = []
     told = {
@@ -72,14 +74,6 @@ def published(store: Store, settings: Settings, run_id: str) -> Published:
         places={receipt.table: store.ref(receipt.table).label for receipt in run.receipts},
         warnings=tuple(warnings),
     )
-
-
-def rows_of(store: Store, run: CommittedRun, table: str) -> Rows:
-    """The rows of a small table that a run has published, without their stamp."""
-    if run.receipt(table) is None:
-        return []
-    found = store.read_run(table, run.stamp).drop(*PUBLISHED[table].partition_by)
-    return [row.asDict(recursive=True) for row in found.collect()]
 
 
 def _silhouettes(store: Store, run: CommittedRun) -> Rows:

@@ -8,8 +8,15 @@ from pyspark.sql import functions as F
 from rich.console import Console
 
 from spark_seg.config import UNSEGMENTED_ID, Settings
-from spark_seg.publishing import CommittedRun, Ledger, Store, features_run, read_memberships, suppressed
-from spark_seg.report.collect import rows_of
+from spark_seg.publishing import (
+    CommittedRun,
+    Ledger,
+    Store,
+    features_run,
+    read_memberships,
+    rows_of,
+    suppressed,
+)
 from spark_seg.report.words import clean
 from spark_seg.tables import EXPLANATIONS
 
