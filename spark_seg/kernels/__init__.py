@@ -9,7 +9,7 @@ from spark_seg.kernels.change import Changes, smallest_change
 from spark_seg.kernels.explain import REASONS_DDL, Adder, Explainer, Totals
 from spark_seg.kernels.indices import Clusters, Labeller, first_pass, second_pass
 from spark_seg.kernels.naming import Naming, key_in
-from spark_seg.kernels.reasons import gains, importances, pulls, silhouettes
+from spark_seg.kernels.reasons import gains, importances, located, pulls, silhouettes
 from spark_seg.kernels.screen import (
     GAIN_PER_CUSTOMER,
     best_of_restarts,
@@ -58,6 +58,7 @@ __all__ = [
     "importances",
     "in_geometry",
     "key_in",
+    "located",
     "packed",
     "pulls",
     "screen_bisecting",

@@ -12,8 +12,8 @@ import pyarrow as pa
 from spark_seg.kernels.blocks import settle
 from spark_seg.kernels.change import smallest_change
 from spark_seg.kernels.indices import Clusters
-from spark_seg.kernels.reasons import pulls, silhouettes
-from spark_seg.kernels.shapes import Centres, Floats, Ints, Shape, Tree, in_geometry, sums_by_place
+from spark_seg.kernels.reasons import located, pulls, silhouettes
+from spark_seg.kernels.shapes import Floats, Ints, Shape, sums_by_place
 from spark_seg.kernels.units import Units
 
 #: Features that are told to decide most.
@@ -63,7 +63,7 @@ class Adder:
         least, most = (np.full(len(self.units.names), sign * np.inf) for sign in (1, -1))
         for batch in batches:
             raw, own = _raw(batch, self.units), _ints(batch, "cluster")
-            points = in_geometry(self.units.points(raw), _unit(self.shape)) - self.pivot
+            points = located(self.shape, self.units, raw) - self.pivot
             squares = np.einsum("ij,ij->i", points, points)
             sums += sums_by_place(np.vstack([np.ones(len(own)), squares, points.T]), own, self.shape.k)
             filled = np.where(np.isnan(raw), self.units.fill, raw)
@@ -105,7 +105,7 @@ class Explainer:
     def _explained(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         raw, own = _raw(batch, self.units), _ints(batch, "cluster")
         second = _ints(batch, "second_cluster")
-        points = in_geometry(self.units.points(raw), _unit(self.shape)) - self.totals.pivot
+        points = located(self.shape, self.units, raw) - self.totals.pivot
         sure = silhouettes(points, own, self.totals.clusters)
         pulled = pulls(self.shape, self.units, raw, own, second, self.typical)
         change = smallest_change(self.shape, self.units, raw, own, self.totals.least, self.totals.most)
@@ -160,7 +160,3 @@ def _raw(batch: pa.RecordBatch, units: Units) -> Floats:
 def _ints(batch: pa.RecordBatch, name: str) -> Ints:
     """Whole numbers; -1 where there is none."""
     return np.asarray(batch.column(name).fill_null(-1), dtype=np.int64)
-
-
-def _unit(shape: Shape) -> bool:
-    return isinstance(shape, (Centres, Tree)) and shape.unit

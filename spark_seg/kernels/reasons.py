@@ -10,6 +10,11 @@ from spark_seg.kernels.shapes import Centres, Floats, Gaussians, Ints, Shape, Tr
 from spark_seg.kernels.units import Units
 
 
+def located(shape: Shape, units: Units, raw: Floats) -> Floats:
+    """Rows × features → rows × dimensions, in the geometry that `shape` divides."""
+    return in_geometry(units.points(raw), isinstance(shape, (Centres, Tree)) and shape.unit)
+
+
 def silhouettes(points: Floats, own: Ints, clusters: Clusters) -> Floats:
     """Silhouette of each row by mean squared distances; 0 in a cluster of one.
 

@@ -26,7 +26,7 @@ from spark_seg.monitoring import (
 )
 from spark_seg.pipeline.draft import Draft, stage_rows
 from spark_seg.pipeline.plan import Plan
-from spark_seg.publishing import CommittedRun, features_run, suppressed, without
+from spark_seg.publishing import CommittedRun, read_features
 from spark_seg.tables import DECISIONS, DRIFT
 
 _ENGAGEMENT = "engagement_score"
@@ -124,9 +124,7 @@ def _clustered(trained: CommittedRun) -> list[str]:
 
 
 def _features_of(plan: Plan, run: CommittedRun) -> DataFrame:
-    """The features that a run assigned."""
-    erased = suppressed(plan.store, plan.settings.privacy.key_id)
-    return without(plan.store.read_run("features", features_run(plan.history, run).stamp), erased)
+    return read_features(plan.store, plan.history, run, plan.settings.privacy.key_id)
 
 
 def _state(plan: Plan, run: CommittedRun) -> State:

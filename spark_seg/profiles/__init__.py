@@ -1,7 +1,7 @@
 """Labelled customers → what each segment is, in numbers, in words and as rules."""
 
 from spark_seg.profiles.reasons import SHUFFLED, feature_importance, reasons
-from spark_seg.profiles.rules import Rule, Surrogate
+from spark_seg.profiles.rules import Rule, Surrogate, case_sql
 from spark_seg.profiles.summary import (
     EVERYBODY,
     KPIS,
@@ -35,6 +35,7 @@ __all__ = [
     "RuleFigures",
     "Surrogate",
     "against",
+    "case_sql",
     "differences",
     "engagement_share",
     "feature_importance",

@@ -8,7 +8,7 @@ import numpy as np
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from spark_seg.kernels import REASONS_DDL, Adder, Explainer, Floats, Shape, Units, importances, in_geometry
+from spark_seg.kernels import REASONS_DDL, Adder, Explainer, Floats, Shape, Units, importances, located
 from spark_seg.profiles.summary import Profile
 
 #: Customers whose features are shuffled to see which of them matter.
@@ -33,8 +33,7 @@ def reasons(
     medians = ((stat.median if (stat := everybody.stat(name)) else None) for name in units.names)
     typical = np.array([f if m is None else m for m, f in zip(medians, units.fill, strict=True)])
     features = [F.col(name).cast("double").alias(name) for name in units.names]
-    unit = bool(getattr(shape, "unit", False))
-    adder = Adder(shape, units, in_geometry(units.points(typical[None, :]), unit)[0])
+    adder = Adder(shape, units, located(shape, units, typical[None, :])[0])
     rows = customers.select("cluster", *features).mapInArrow(adder, "figures binary").collect()
     totals = adder.total([bytes(row["figures"]) for row in rows])
     ids = tuple(segments.get(cluster, 0) for cluster in range(shape.k))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pyspark.sql import Column
@@ -118,11 +118,15 @@ class Surrogate:
 
     def case_sql(self, names: Mapping[int, str] | None = None) -> str:
         """`CASE WHEN … THEN 'name of the segment' … END`, without `names` the labels themselves."""
-        cases = (
-            f"WHEN {rule.sql()} THEN {rule.label if names is None else _sql_text(names[rule.label])}"
+        return case_sql(
+            (rule.sql(), str(rule.label) if names is None else _sql_text(names[rule.label]))
             for rule in self.rules
         )
-        return "\n  ".join(("CASE", *cases)) + "\nEND"
+
+
+def case_sql(cases: Iterable[tuple[str, str]]) -> str:
+    """One CASE expression from pairs of a condition and the value where it is true."""
+    return "\n".join(("CASE", *(f"  WHEN {condition} THEN {value}" for condition, value in cases), "END"))
 
 
 def rules_of(

@@ -1,6 +1,13 @@
 """Frames → Delta, so that twice equals once and half a run is never visible."""
 
-from spark_seg.publishing.erasure import ErasureReceipt, erase, suppressed, suppressions, without
+from spark_seg.publishing.erasure import (
+    ErasureReceipt,
+    erase,
+    read_features,
+    suppressed,
+    suppressions,
+    without,
+)
 from spark_seg.publishing.ledger import (
     TOLD_BY,
     CommittedRun,
@@ -36,6 +43,7 @@ __all__ = [
     "load_model",
     "migrate",
     "read_current",
+    "read_features",
     "read_memberships",
     "rows_of",
     "save_model",

@@ -6,7 +6,7 @@ the new one and gives up, or its rows were there before the suppression, and the
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -17,6 +17,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from spark_seg.errors import ConfigError
+from spark_seg.publishing.ledger import CommittedRun, features_run
 from spark_seg.publishing.store import Store
 from spark_seg.sources import resolved
 from spark_seg.tables import ERASURE_RECEIPTS, ERASURES, PUBLISHED, REJECTS, REPAIRS
@@ -77,6 +78,14 @@ def suppressed(store: Store, key_id: str | None) -> DataFrame | None:
 def without(frame: DataFrame, persons: DataFrame | None) -> DataFrame:
     """`frame` without the rows of some `customer_id`s."""
     return frame if persons is None else frame.join(persons, on="customer_id", how="left_anti")
+
+
+def read_features(
+    store: Store, runs: Iterable[CommittedRun], run: CommittedRun, key_id: str | None
+) -> DataFrame:
+    """The features that `run` has segmented, without those who were erased by now. Raises as `features_run`
+    and `suppressed` do."""
+    return without(store.read_run("features", features_run(runs, run).stamp), suppressed(store, key_id))
 
 
 def erase(

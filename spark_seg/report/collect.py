@@ -21,12 +21,10 @@ from spark_seg.publishing import (
     Ledger,
     Store,
     current_run,
-    features_run,
     load_model,
+    read_features,
     rows_of,
-    suppressed,
     trained_by,
-    without,
 )
 from spark_seg.report.published import Picture, Published, Rows
 from spark_seg.tables import EXPLANATIONS
@@ -106,9 +104,7 @@ def _picture(
         if row["scheme"] == "clusters" and not row["suppressed"] and row["segment_id"] != UNSEGMENTED_ID
     ]
     model = load_model(store.spark, run.model_path or "", run.model_digest)
-    built = features_run(runs, run)
-    erased = suppressed(store, settings.privacy.key_id)
-    features = without(store.read_run("features", built.stamp), erased)
+    features = read_features(store, runs, run, settings.privacy.key_id)
     assigned = store.read_run("assignments", run.stamp).where(F.col("segment_id").isin(shown))
     customers = features.join(assigned.select("customer_id", "segment_id"), on="customer_id")
     segments, points = _points(customers, model, settings.report.sample)

@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 from functools import cache
 
-from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
+from jinja2 import Template
 
-from spark_seg.report.assets import asset
+from spark_seg.report.assets import environment
 from spark_seg.report.blocks import Section
 from spark_seg.report.words import bare
 
@@ -35,13 +35,5 @@ def escaped(text: object) -> str:
 @cache
 def _template() -> Template:
     # Markdown has its own filter: to escape for HTML as well would show the entities.
-    environment = Environment(
-        loader=FunctionLoader(asset),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,  # noqa: S701
-        finalize=escaped,
-    )
-    return environment.get_template("card.md.j2")
+    made = environment(autoescape=False, finalize=escaped, keep_trailing_newline=True)
+    return made.get_template("card.md.j2")

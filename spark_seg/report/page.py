@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any
 
-from jinja2 import Environment, FunctionLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup, escape
 
-from spark_seg.report.assets import asset
+from spark_seg.report.assets import asset, environment
 from spark_seg.report.blocks import Section
 from spark_seg.report.card import chapters
 from spark_seg.report.discreet import discreet
@@ -77,18 +77,11 @@ def _plotly() -> str:
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=FunctionLoader(asset),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        autoescape=True,
-        finalize=_isolated,
-    )
-    environment.filters["plain"] = lambda text: text.replace(ISOLATE, "").replace(POP, "")
-    environment.filters["clean"] = clean
-    environment.filters["inert"] = Markup  # JSON in which `inert_json` has left no markup
-    return environment
+    made = environment(autoescape=True, finalize=_isolated)
+    made.filters["plain"] = lambda text: text.replace(ISOLATE, "").replace(POP, "")
+    made.filters["clean"] = clean
+    made.filters["inert"] = Markup  # JSON in which `inert_json` has left no markup
+    return made
 
 
 def _isolated(value: Any) -> Any:

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from spark_seg.profiles import case_sql
 from spark_seg.publishing import CommittedRun, current_run
 
 Rows = Sequence[dict[str, Any]]
@@ -193,8 +194,7 @@ def rule_table(rules: Rows) -> Table:
 
 def rules_as_sql(rules: Rows) -> str:
     """One CASE expression over the columns of `features` that gives the id of the segment."""
-    cases = (f"  WHEN {rule['condition']} THEN {rule['segment_id']}" for rule in rules)
-    return "\n".join(("CASE", *cases, "END"))
+    return case_sql((rule["condition"], str(rule["segment_id"])) for rule in rules)
 
 
 def run_rows(runs: Sequence[CommittedRun]) -> list[dict[str, Any]]:
