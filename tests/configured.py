@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from spark_seg.config import Settings, load_settings
 
 #: Environment variable with the key of pseudonyms, for this process and every worker below it.
 KEY = "SPARK_SEG_TEST_KEY"
-
-#: Options of the JVM for a quicker start, with the classes that scripts/setup keeps.
-KEPT_CLASSES = f"-XX:SharedArchiveFile={Path(sys.prefix, 'spark.jsa')} -Xlog:cds*=off"
-#: Short runs are over before the second compiler of the JVM pays.
-QUICK_JVM = f"-XX:TieredStopAtLevel=1 -XX:+UseSerialGC {KEPT_CLASSES}"
 
 
 def settings_for(root: Path, **changes: object) -> Settings:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from configured import KEPT_CLASSES, KEY
+from configured import KEY
+from proofs.servers import KEPT_CLASSES
 from pyspark.sql import SparkSession
 
 from spark_seg.config import SessionSettings

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 
@@ -20,14 +22,21 @@ app.add_typer(segments.app, name="segments")
 
 
 @app.callback()
-def _about() -> None:
+def _about(
+    remote: Annotated[
+        str | None, typer.Option(help="Spark Connect server, sc://HOST:PORT; also SPARK_REMOTE.")
+    ] = None,
+) -> None:
     """Customer segmentation on Spark and Delta Lake."""
+    if remote is not None:
+        os.environ["SPARK_REMOTE"] = remote
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with the code of README's table."""
     try:
-        app(args=list(arguments) if arguments is not None else None)  # exits by itself: 0, or 2 for usage
+        # Exits by itself: 0, or 2 for usage.
+        app(args=_remote_first(sys.argv[1:] if arguments is None else arguments))
     except SegmentationError as error:
         if isinstance(error, NoAcceptableCandidate) and error.candidates:
             from spark_seg.report import candidate_table
@@ -39,5 +48,32 @@ def main(arguments: Sequence[str] | None = None) -> None:
             errors.print(error.render(), markup=False, soft_wrap=True)
         sys.exit(error.exit_code)
     except Exception as error:  # the one place that turns the unexpected into exit code 1
+        told = _explained(error)
+        if told is not None:
+            errors.print(told.render(), markup=False, soft_wrap=True)
+            sys.exit(told.exit_code)
         sys.stderr.write(report(error))
         sys.exit(1)
+
+
+def _remote_first(arguments: Sequence[str]) -> list[str]:
+    """`--remote` belongs to no single command: it may stand anywhere."""
+    rest, remote = [], list[str]()
+    given = iter(arguments)
+    for argument in given:
+        if argument == "--remote":
+            remote = [argument, *([following] if (following := next(given, None)) is not None else [])]
+        elif argument.startswith("--remote="):
+            remote = [argument]
+        else:
+            rest.append(argument)
+    return remote + rest
+
+
+def _explained(error: Exception) -> SegmentationError | None:
+    """What a failure of the surroundings means; None for every other one."""
+    if "pyspark" not in sys.modules:
+        return None
+    from spark_seg.session import explained
+
+    return explained(error)

@@ -5,7 +5,7 @@ The descriptions are the documentation: `conf/base.yaml` and the JSON Schema are
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -41,6 +41,11 @@ class SessionSettings(Model):
     app_name: str = Field("spark_seg", description="name of the application in Spark's UI")
     conf: dict[str, str | int | float | bool] = Field(
         default_factory=dict, description="Spark settings of a session started here, from an overlay"
+    )
+    cache: Literal["auto", "never"] = Field(
+        "auto",
+        description="auto: frames that are used several times are kept where the session allows it; never, "
+        "and on serverless compute: they are computed again at each use, with the same result",
     )
 
 

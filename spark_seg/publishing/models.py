@@ -19,6 +19,8 @@ _ML = "org.apache.spark.ml"
 #: Classes that a model of ours may be made of; a loader that follows any name would run any module.
 _CLASSES = frozenset({
     f"{_ML}.PipelineModel",
+    # As Spark Connect writes it, from Python; its stages are the same.
+    "pyspark.ml.pipeline.PipelineModel",
     f"{_ML}.clustering.BisectingKMeansModel",
     f"{_ML}.clustering.GaussianMixtureModel",
     f"{_ML}.clustering.KMeansModel",

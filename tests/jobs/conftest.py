@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from configured import QUICK_JVM
 from landed import Cli, Ended, write_settings
+from proofs.servers import QUICK_JVM
 from pyspark.sql import SparkSession
 
 from spark_seg.cli import main

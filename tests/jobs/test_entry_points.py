@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import signal
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-import pyspark
 import pytest
-from configured import QUICK_JVM
 from landed import (
     Cli,
     arguments,
@@ -34,10 +25,8 @@ from landed import (
     write_delta,
     write_settings,
 )
+from proofs.servers import BIN, QUICK_JVM, REPOSITORY, cluster, ended
 
-REPOSITORY = Path(__file__).parents[2]
-BIN = Path(sys.executable).parent
-SPARK_HOME = Path(pyspark.__file__).parent
 #: One small fit: what is tested here is the way to it.
 LIGHT = (
     "clustering.algorithms=[kmeans]",
@@ -51,37 +40,6 @@ JOBS = sorted(path.stem for path in (REPOSITORY / "jobs").glob("*.py"))
 OPTIONS = {job: {"--as-of", "--dry-run", "--revise"} for job in JOBS} | {
     "erase_customers": {"--ids", "--at-once"}
 }
-
-
-def environment(**more: str) -> dict[str, str]:
-    """Of a fresh process: this Python for Spark too, and nothing of a session that runs here."""
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(("PYSPARK_", "SPARK_", "PYTHONPATH"))}
-    return clean | {
-        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
-        "PYSPARK_PYTHON": sys.executable,
-        "SPARK_LOCAL_IP": "127.0.0.1",
-    } | more  # fmt: skip
-
-
-def ended(command: list[str], cwd: Path, timeout: int = 300, **env: str) -> subprocess.CompletedProcess[str]:
-    """A command in its own process group, which is gone when this returns."""
-    process = subprocess.Popen(
-        command, cwd=cwd, env=environment(**env), text=True, start_new_session=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
-    try:
-        out, err = process.communicate(timeout=timeout)
-    finally:
-        with_group_killed(process)
-    return subprocess.CompletedProcess(command, process.returncode, out, err)
-
-
-def with_group_killed(process: subprocess.Popen[str]) -> None:
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
-    process.wait(10)
 
 
 @pytest.fixture(scope="module")
@@ -273,59 +231,6 @@ def test_the_three_jobs_in_turn_give_segments_and_each_retry_changes_nothing(
 # ---------------------------------------------------------------- a cluster
 
 
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
-
-
-def workers_alive(web: int) -> int:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{web}/json/", timeout=5) as answer:
-            return sum(w["state"] == "ALIVE" for w in json.load(answer)["workers"])
-    except (OSError, ValueError):
-        return 0
-
-
-@contextmanager
-def standalone_cluster(folder: Path) -> Iterator[str]:
-    """A Spark master with two workers on loopback: their work lies in `folder`/worker0 and worker1."""
-    port, web = free_port(), free_port()
-    master = f"spark://127.0.0.1:{port}"
-    small = environment(
-        SPARK_HOME=str(SPARK_HOME),
-        SPARK_DAEMON_MEMORY="256m",
-        SPARK_DAEMON_JAVA_OPTS=QUICK_JVM,
-        SPARK_NO_DAEMONIZE="1",
-    )
-    classes = [["master.Master", "--host", "127.0.0.1", "--port", str(port), "--webui-port", str(web)]]
-    classes += [
-        ["worker.Worker", "--host", "127.0.0.1", "--cores", "1", "--memory", "1g", "--webui-port", "0",
-         "--work-dir", str(folder / f"worker{i}"), master]
-        for i in range(2)
-    ]  # fmt: skip
-    started: list[subprocess.Popen[str]] = []
-    log = (folder / "cluster.log").open("w")
-    try:
-        for name, *rest in classes:
-            command = [str(SPARK_HOME / "bin" / "spark-class"), f"org.apache.spark.deploy.{name}", *rest]
-            started.append(
-                subprocess.Popen(
-                    command, env=small, cwd=folder, stdout=log, stderr=log, text=True, start_new_session=True
-                )
-            )
-        deadline = time.monotonic() + 60
-        while workers_alive(web) < 2:
-            assert time.monotonic() < deadline, (folder / "cluster.log").read_text()[-3000:]
-            assert all(process.poll() is None for process in started)
-            time.sleep(0.2)
-        yield master
-    finally:
-        for process in started:
-            with_group_killed(process)
-        log.close()
-
-
 def zipped_package(path: Path, version: str) -> Path:
     """What a wheel holds, as a zip file for --py-files, with a version that tells it from the checkout."""
     with zipfile.ZipFile(path, "w") as archive:
@@ -357,10 +262,10 @@ def test_a_cluster_of_two_workers_gives_the_same_segments_from_the_zipped_packag
         "spark.ui.enabled": "false",
     }
     config = config_for(shop, "cluster")
-    with standalone_cluster(tmp_path) as master:
+    with cluster(tmp_path) as server:
         result = ended(
             [
-                str(BIN / "spark-submit"), "--master", master, "--driver-memory", "1g",
+                str(BIN / "spark-submit"), "--master", server.address, "--driver-memory", "1g",
                 "--driver-java-options", QUICK_JVM, "--py-files", str(package),
                 *(part for key, value in conf.items() for part in ("--conf", f"{key}={value}")),
                 str(job), *arguments("", config, overlay, sets=LIGHT)[1:],

@@ -82,6 +82,7 @@ class Refusing:
 
     def __init__(self, message: str) -> None:
         self.message = message
+        self.sparkSession = FakeSession({})
 
     def persist(self) -> None:
         raise PySparkException(self.message)
@@ -92,6 +93,19 @@ class Refusing:
 def test_where_nothing_can_be_kept_the_frame_stays_as_it_is() -> None:
     frame: Any = Refusing("[NOT_SUPPORTED_WITH_SERVERLESS] PERSIST TABLE is not supported")
     assert keep(frame) is frame
+    release(frame)
+
+
+def test_a_session_that_shall_keep_nothing_is_not_asked_to(spark: SparkSession) -> None:
+    start_session(SessionSettings(cache="never"))
+    try:
+        frame = spark.range(5)
+        assert keep(frame) is frame
+        assert frame.storageLevel == StorageLevel.NONE
+        release(frame)
+    finally:
+        start_session(SessionSettings())
+    assert keep(frame).storageLevel != StorageLevel.NONE
     release(frame)
 
 

@@ -32,7 +32,7 @@ CORPUS = {
 
 #: Beside the demo: every section that it leaves out, but for the sources.
 OPTIONAL = """
-session: {master: "local[2]", app_name: shop, conf: {spark.ui.enabled: "false"}}
+session: {master: "local[2]", app_name: shop, conf: {spark.ui.enabled: "false"}, cache: never}
 cleaning:
   id_unicode: nfc
   id_case: keep

@@ -1,0 +1,28 @@
+"""Proofs that can be run. Each prints what it found, line by line, and ends with a code other than 0 where
+something is not as it must be."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+
+from proofs.connect import connect
+from proofs.standalone import standalone
+
+PROOFS: dict[str, Callable[[], None]] = {
+    "cluster": standalone,
+    "connect": connect,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("name", choices=sorted(PROOFS))
+    started, name = time.monotonic(), parser.parse_args().name
+    PROOFS[name]()
+    print(f"{name}: proved in {time.monotonic() - started:.0f} s")
+
+
+if __name__ == "__main__":
+    main()
