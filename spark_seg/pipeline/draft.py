@@ -16,7 +16,7 @@ from spark_seg.monitoring import Decision
 from spark_seg.pipeline.plan import Plan
 from spark_seg.publishing import Receipt, points
 from spark_seg.session import keep, release
-from spark_seg.tables import Spec, Stamp
+from spark_seg.tables import Spec, Stamp, local_frame
 
 log = logging.getLogger("spark_seg")
 
@@ -73,5 +73,5 @@ def stage(plan: Plan, draft: Draft, frame: DataFrame, spec: Spec) -> Receipt:
 
 def stage_rows(plan: Plan, draft: Draft, rows: list[dict[str, Any]], spec: Spec) -> Receipt:
     """The same, for a table of a few rows made on the driver."""
-    values = [tuple(None if n in spec.partition_by else row[n] for n in spec.columns) for row in rows]
-    return stage(plan, draft, plan.store.spark.createDataFrame(values, spec.schema).coalesce(1), spec)
+    values = [[None if n in spec.partition_by else row[n] for n in spec.columns] for row in rows]
+    return stage(plan, draft, local_frame(plan.store.spark, values, spec), spec)

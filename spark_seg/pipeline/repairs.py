@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 from spark_seg.config import Settings
 from spark_seg.errors import InputError
 from spark_seg.publishing import CommittedRun, Ledger, Store, current_run, suppressed, without
-from spark_seg.tables import REJECTS, REPAIRS
+from spark_seg.tables import REJECTS, REPAIRS, local_frame
 
 #: Rows that may be handed in at a time: more are repaired at their source.
 MOST_ROWS = 100_000
@@ -63,7 +63,7 @@ def hand_in(store: Store, settings: Settings, run: CommittedRun, lines: Iterable
             )
     if problems:
         raise InputError(problems[:50], title=f"{len(problems):,} of {len(given):,} rows cannot be read")
-    frame = store.spark.createDataFrame(repaired, REPAIRS.schema)
+    frame = local_frame(store.spark, repaired, REPAIRS)
     # A file of before may hold rows of who was erased since.
     person = F.get_json_object("row", "$.customer_id").alias("customer_id")
     rows = without(frame.select("*", person), suppressed(store, settings.privacy.key_id)).drop("customer_id")

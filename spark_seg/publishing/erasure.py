@@ -20,7 +20,7 @@ from spark_seg.errors import ConfigError
 from spark_seg.publishing.ledger import CommittedRun, features_run
 from spark_seg.publishing.store import Store
 from spark_seg.sources import resolved
-from spark_seg.tables import ERASURE_RECEIPTS, ERASURES, PUBLISHED, REJECTS, REPAIRS
+from spark_seg.tables import ERASURE_RECEIPTS, ERASURES, PUBLISHED, REJECTS, REPAIRS, local_frame
 
 #: Delta keeps files that no version needs for this long, unless told otherwise (its default).
 RETENTION = timedelta(days=7)
@@ -100,7 +100,7 @@ def erase(
     """
     request, now = uuid4().hex, datetime.now(UTC)
     asked = [(request, customer, key_id, now) for customer in customers]
-    store.append(store.spark.createDataFrame(asked, ERASURES.schema).coalesce(1), ERASURES, {})
+    store.append(local_frame(store.spark, asked, ERASURES), ERASURES, {})
     persons = store.spark.createDataFrame([(c,) for c in customers], "_person string")
     tables = [table for table in PUBLISHED if table not in _OURS and store.read(table) is not None]
     rows = sum(
@@ -118,7 +118,7 @@ def erase(
     status = "clean" if receipt.clean else "pending"
     told = [(r.place, r.hits) for r in residues]
     filed = (request, now, status, len(customers), rows, receipt.deadline, told)
-    store.append(store.spark.createDataFrame([filed], ERASURE_RECEIPTS.schema), ERASURE_RECEIPTS, {})
+    store.append(local_frame(store.spark, [filed], ERASURE_RECEIPTS), ERASURE_RECEIPTS, {})
     return receipt
 
 

@@ -29,6 +29,7 @@ from spark_seg.tables import (
     SPARK_FAILURES,
     Stamp,
     conform,
+    local_frame,
 )
 
 _COMMITTED = "COMMITTED"
@@ -182,7 +183,7 @@ class Ledger:
             "receipts": [(r.table, r.version, r.rows, r.content) for r in record.receipts],
             "activity": [(p.as_of, p.run_id, p.attempt_id, p.since) for p in record.activity],
         }
-        frame = self.store.spark.createDataFrame([tuple(row[name] for name in RUNS.columns)], RUNS.schema)
+        frame = local_frame(self.store.spark, [[row[name] for name in RUNS.columns]], RUNS)
         points.reached("before_commit")
         self._append(frame, record.as_of, record.run_id, record.revision, record.attempt_id)
         points.reached("after_commit")

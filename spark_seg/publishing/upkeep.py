@@ -14,7 +14,7 @@ from pyspark.sql.types import ArrayType, DataType, StructType
 from spark_seg.publishing.models import discard_model
 from spark_seg.publishing.store import Store, same_type
 from spark_seg.sources import resolved
-from spark_seg.tables import NO_ATTEMPT, PUBLISHED, RUNS, Spec, rows_by_stamp
+from spark_seg.tables import NO_ATTEMPT, PUBLISHED, RUNS, Spec, local_frame, rows_by_stamp
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def create_tables(store: Store, specs: Mapping[str, Spec]) -> list[str]:
     made = []
     for spec in specs.values():
         if store.read(spec.name) is None:
-            store.append(store.spark.createDataFrame([], spec.schema), spec, {})
+            store.append(local_frame(store.spark, [], spec), spec, {})
             store.require(spec, dict.fromkeys((*spec.partition_by, *spec.key)))
             made.append(spec.name)
     return made
@@ -60,7 +60,7 @@ def migrate(store: Store, specs: Mapping[str, Spec]) -> list[str]:
             store.rewrite(_in_form(store, frame, spec), spec)
             changed.append(f"{name}: written anew for {', '.join(other)}")
         elif other or missing:
-            empty = store.spark.createDataFrame([], spec.schema)
+            empty = local_frame(store.spark, [], spec)
             store.append(empty, spec, {"mergeSchema": "true"})
             changed.append(f"{name}: {', '.join((*missing, *other))} added")
     return changed

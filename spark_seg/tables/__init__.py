@@ -35,6 +35,7 @@ from spark_seg.tables.spec import (
     Field,
     Spec,
     conform,
+    local_frame,
     struct_of,
     trimmed,
 )
@@ -105,6 +106,7 @@ __all__ = [
     "conform",
     "events_column",
     "kept_activity_spec",
+    "local_frame",
     "rows_by_stamp",
     "struct_of",
     "trimmed",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pyspark.errors import PySparkException
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import DataType, DecimalType, StructField, StructType
+from pyspark.sql.types import ArrayType, DataType, DecimalType, StructField, StructType
 
 from spark_seg.errors import InputError
 
@@ -69,9 +71,28 @@ def conform(frame: DataFrame, spec: Spec) -> DataFrame:
             f"{spec.name}: must have the columns {', '.join(missing)}; got {', '.join(frame.columns)}. "
             "Build the table again with this version of spark_seg"
         )
-    return frame.select(
-        *(F.col(f.name).cast(f.type).alias(f.name, metadata={"comment": f.comment}) for f in spec.fields)
-    )
+    # The type as text: as an object, Spark Connect makes of it a string with a collation, which no reader
+    # outside Spark knows.
+    columns = {f: F.col(f.name).cast(f.type.simpleString()) for f in spec.fields}
+    return frame.select(*(c.alias(f.name, metadata={"comment": f.comment}) for f, c in columns.items()))
+
+
+def local_frame(spark: SparkSession, rows: Iterable[Sequence[Any]], spec: Spec) -> DataFrame:
+    """A few rows made on the driver, as one partition: values in the order of the columns of `spec`."""
+    values = [tuple(_plain(v, f.type) for v, f in zip(row, spec.fields, strict=True)) for row in rows]
+    return spark.createDataFrame(values, spec.schema).coalesce(1)
+
+
+def _plain(value: Any, kind: DataType) -> Any:
+    """Lists where arrays are meant, all the way down: Spark Connect takes nothing else for them."""
+    if value is None:
+        return None
+    if isinstance(kind, ArrayType):
+        return [_plain(element, kind.elementType) for element in value]
+    if isinstance(kind, StructType):
+        parts = [value[name] for name in kind.names] if isinstance(value, Mapping) else value
+        return tuple(_plain(part, f.dataType) for part, f in zip(parts, kind.fields, strict=True))
+    return value
 
 
 #: What may stand around a value; the no-break space that spreadsheets leave is one of them.
