@@ -21,6 +21,7 @@ from spark_seg.publishing.ledger import (
 )
 from spark_seg.publishing.memberships import read_memberships
 from spark_seg.publishing.models import discard_model, load_model, save_model
+from spark_seg.publishing.probe import try_to_write
 from spark_seg.publishing.store import Receipt, Store, is_conflict
 from spark_seg.publishing.upkeep import Leftover, collect_garbage, create_tables, migrate
 
@@ -50,5 +51,6 @@ __all__ = [
     "suppressed",
     "suppressions",
     "trained_by",
+    "try_to_write",
     "without",
 ]

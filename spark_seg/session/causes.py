@@ -72,7 +72,7 @@ _CAUSES: tuple[tuple[str, str], ...] = (
 #: What the sentence may quote of an error: paths and hosts, which are no rows.
 _PLACE = re.compile(
     r"(?:file:|[a-z0-9]+://)[^\s,:;'\"\]\)]+|(?<=[\s'\"=(])/(?:[\w.@+-]+/)*[\w.@+-]+"
-    r"|(?<=Exception: )[\w.-]+\.[\w-]+"
+    r"|(?<=UnknownHostException: )[\w.-]+"
 )
 
 
