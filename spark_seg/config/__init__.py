@@ -8,7 +8,7 @@ from spark_seg.config.features import (
     FeatureSettings,
     LifecycleSettings,
 )
-from spark_seg.config.load import config_digest, json_schema, load_rfm_map, load_settings
+from spark_seg.config.load import config_digest, json_schema, load_rfm_map, load_settings, settings_of
 from spark_seg.config.mapping import (
     TIME_ROLES,
     ColumnMapping,
@@ -87,4 +87,5 @@ __all__ = [
     "load_settings",
     "names_of",
     "referenced_columns",
+    "settings_of",
 ]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from copy import deepcopy
 from functools import partial
 from importlib import resources
 from pathlib import Path
@@ -29,14 +30,26 @@ def load_settings(files: Sequence[str | Path], overrides: Sequence[str] = ()) ->
     Mappings merge key by key; lists and scalars of a later file replace the earlier ones.
     Raises `ConfigError` with all mistakes, each with the file that made it.
     """
+    return _merged(
+        [
+            *((str(file), partial(_read_file, file)) for file in files),
+            *(("--set", partial(_read_override, override)) for override in overrides),
+        ],
+        title=", ".join(map(str, files)),
+    )
+
+
+def settings_of(*trees: Mapping[str, Any]) -> Settings:
+    """The same from mappings as YAML files would hold them; the last one wins."""
+    return _merged([("settings", partial(deepcopy, dict(tree))) for tree in trees], title="settings")
+
+
+def _merged(parts: Iterable[tuple[str, Callable[[], Tree]]], title: str) -> Settings:
     origin: dict[tuple[str, ...], str] = {}
     tree: Tree = {}
     problems: list[str] = []
     _merge(tree, _read_yaml("archetypes.yaml", _packaged("archetypes.yaml")), "archetypes.yaml", origin)
-    for name, read in (
-        *((str(file), partial(_read_file, file)) for file in files),
-        *(("--set", partial(_read_override, override)) for override in overrides),
-    ):
+    for name, read in parts:
         try:
             _merge(tree, read(), name, origin)
         except ConfigError as error:
@@ -49,7 +62,7 @@ def load_settings(files: Sequence[str | Path], overrides: Sequence[str] = ()) ->
         problems = _sentences(error, origin)
         apart = [_with_file(sentence, origin) for sentence in _inconsistencies(tree)]
         problems += [sentence for sentence in apart if sentence not in problems]
-        raise ConfigError(problems, title=", ".join(map(str, files))) from None
+        raise ConfigError(problems, title=title) from None
 
 
 class _MapAlone(BaseModel):

@@ -1,6 +1,7 @@
 """What a person reads: the terminal, the report of a run, its model card."""
 
 from spark_seg.report.collect import published
+from spark_seg.report.page import page
 from spark_seg.report.person import customer_facts, print_customer
 from spark_seg.report.published import Picture, Published
 from spark_seg.report.terminal import (
@@ -25,6 +26,7 @@ __all__ = [
     "customer_facts",
     "folder_of",
     "move_table",
+    "page",
     "print_changes",
     "print_customer",
     "print_decision",

@@ -6,6 +6,6 @@ A session that is there, or remote, is asked for what right results need and for
 from spark_seg.session.causes import explained
 from spark_seg.session.kept import keep, release
 from spark_seg.session.machine import Finding, findings
-from spark_seg.session.start import start_session
+from spark_seg.session.start import semantics, start_session
 
-__all__ = ["Finding", "explained", "findings", "keep", "release", "start_session"]
+__all__ = ["Finding", "explained", "findings", "keep", "release", "semantics", "start_session"]

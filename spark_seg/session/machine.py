@@ -90,7 +90,7 @@ def _java() -> Finding:
         return Finding(
             "java",
             False,
-            f"java: {wanted}; {found} is version {major or 'unknown'}. Set JAVA_HOME to a newer",
+            f"java: {wanted}; {found} is version {major or 'unknown'}. Set JAVA_HOME to a newer one",
         )
     if _spark_minor() >= (4, 2) and _JAVA_MODULE not in _said(found, "--list-modules"):
         return Finding(

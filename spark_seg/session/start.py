@@ -8,6 +8,8 @@ import shutil
 import sys
 import tempfile
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -53,19 +55,40 @@ def start_session(settings: SessionSettings) -> SparkSession:
     session = SparkSession.getActiveSession()
     if session is None:
         session = _remote(os.environ[REMOTE]) if os.environ.get(REMOTE) else _started(settings)
-    for key, value in _SEMANTICS.items():
-        if session.conf.get(key, None) != value:
-            try:
-                session.conf.set(key, value)
-            except PySparkException:
-                raise ConfigError(
-                    f"session {key}: must be {value}; got {session.conf.get(key, None)}, and this session "
-                    "does not let it be changed. Set it where the cluster is configured"
-                ) from None
+    _give_semantics(session)
     # Only said where it must be: serverless compute lets nobody set what it does not know.
     if settings.cache != "auto" or session.conf.get(CACHE, "auto") != "auto":
         session.conf.set(CACHE, settings.cache)
     return session
+
+
+@contextmanager
+def semantics(session: SparkSession) -> Iterator[None]:
+    """What right results need, on a session of somebody else, and after that what it had before.
+
+    Raises `ConfigError` when the session refuses it.
+    """
+    before = _give_semantics(session)
+    try:
+        yield
+    finally:
+        for key, value in before.items():
+            session.conf.set(key, value)
+
+
+def _give_semantics(session: SparkSession) -> dict[str, str]:
+    """Set what right results need; returns what was changed, as it was."""
+    before = {key: session.conf.get(key, None) or "" for key in _SEMANTICS}
+    changed = {key: value for key, value in before.items() if value != _SEMANTICS[key]}
+    for key in changed:
+        try:
+            session.conf.set(key, _SEMANTICS[key])
+        except PySparkException:
+            raise ConfigError(
+                f"session {key}: must be {_SEMANTICS[key]}; got {before[key]}, and this session "
+                "does not let it be changed. Set it where the cluster is configured"
+            ) from None
+    return changed
 
 
 def _remote(address: str) -> SparkSession:
