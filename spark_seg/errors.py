@@ -2,7 +2,8 @@
 
 0 done · 1 unexpected · 2 usage or configuration · 3 the input breaks its contract ·
 4 nothing acceptable: no candidate, or segments that break their contract ·
-5 published, but alerts were raised · 6 already published differently · 7 the monitor says: refit
+5 published, but alerts were raised · 6 already published differently · 7 fit a model: there is none yet, or
+the monitor asks for a new one
 """
 
 from __future__ import annotations
@@ -51,6 +52,12 @@ class InputError(SegmentationError):
 
 class ModelIntegrityError(InputError):
     """A saved model is not what its training run wrote. It is not loaded."""
+
+
+class NoModel(SegmentationError):
+    """Customers are to be assigned by a model, and none has been trained up to that day."""
+
+    exit_code = 7
 
 
 class NoAcceptableCandidate(SegmentationError):

@@ -13,7 +13,7 @@ from pyspark.sql import SparkSession
 
 import spark_seg
 from spark_seg.config import Settings
-from spark_seg.errors import ConfigError, InputError, PublishConflict, suggestion
+from spark_seg.errors import ConfigError, InputError, NoModel, PublishConflict, suggestion
 from spark_seg.features import unknown_features
 from spark_seg.kernels import key_in
 from spark_seg.publishing import TOLD_BY, CommittedRun, Ledger, Store, current_run
@@ -149,7 +149,7 @@ def make_plan(
     `revise`: publish this as_of again although it is published from something else. `model_run_id`:
     for assign_segments, the run whose model scores (default: the last one trained up to `as_of`).
     `refit`: for run_all, whether to fit anew in any case, or only when the last model is too old or the
-    customers have changed. Raises `ConfigError`, `InputError` or `PublishConflict`.
+    customers have changed. Raises `ConfigError`, `InputError`, `NoModel` or `PublishConflict`.
     """
     check_settings(settings)
     database = settings.publishing.database
@@ -184,8 +184,12 @@ def make_plan(
             borders = digest(settings.monitoring.model_dump_json())[:20]
             inputs += [("model", model_run.model_path or "", model_run.run_id), ("monitoring", "", borders)]
     definition = _definition(settings, job, as_of, inputs)
+    same = {definition}
+    if job == "assign_segments" and model_run_id is None:
+        # Whom train_segments has placed by the model of this very day is not assigned by it once more.
+        same.add(_definition(settings, "train_segments", as_of, inputs[:1]))
     may_keep = job == "run_all" and model_run is not None
-    published, revision = _revision(history, job, as_of, definition, revise, may_keep)
+    published, revision = _revision(history, job, as_of, same, revise, may_keep)
     return Plan(
         job=job,
         as_of=as_of,
@@ -257,7 +261,7 @@ def _model_run(history: tuple[CommittedRun, ...], as_of: date, run_id: str | Non
         return chosen
     earlier = [r for r in trained if r.as_of <= as_of]
     if not earlier:
-        raise InputError(
+        raise NoModel(
             f"model: must have been trained up to as_of {as_of}; got "
             f"{', '.join(str(r.as_of) for r in trained) or 'none'}. Run train_segments first"
         )
@@ -268,18 +272,21 @@ def _revision(
     history: tuple[CommittedRun, ...],
     job: str,
     as_of: date,
-    definition: str,
+    same: set[str],
     revise: bool,
     may_keep: bool,
 ) -> tuple[CommittedRun | None, int]:
-    """The run if it is published already, and else the next revision of this as_of."""
+    """The run if it is published already, and else the next revision of this as_of.
+
+    `same`: definitions of runs after which this one has nothing to do.
+    """
     same_day = [r for r in history if r.as_of == as_of]
     revision = max((r.revision for r in same_day), default=-1) + 1
     # Tables that may rightly be empty do not tell whose snapshot counts.
     own = {"run_all": {"drift", "decisions", *(["candidates"] if may_keep else [])}}.get(job, set[str]())
     counted = [t for t in JOBS[job][0] if t not in TOLD_BY and t not in own]
     in_force = [r for t in counted if (r := current_run(same_day, t)) is not None]
-    if len(in_force) == len(counted) and all(r.definition == definition for r in in_force):
+    if len(in_force) == len(counted) and all(r.definition in same for r in in_force):
         return in_force[0], in_force[0].revision
     if in_force and not revise:
         other = max(in_force, key=lambda r: r.revision)

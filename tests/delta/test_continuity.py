@@ -351,6 +351,11 @@ def test_the_monitor_keeps_a_model_of_today_and_names_the_feature_that_has_shift
     assert "monetary" in decision["reasons"]
     assert {"silhouette", "distance_psi", "size_psi", "age_days"} <= set(drift["measure"])
     assert run(place.spark, settings, "monitor_segments", LATER).already_published
+    # The day is fitted anew, and each job of it may be repeated.
+    trained = run(place.spark, settings, "train_segments", LATER, revise=True)
+    assert run(place.spark, settings, "assign_segments", LATER).run_id == trained.run_id
+    assert not run(place.spark, settings, "monitor_segments", LATER, revise=True).already_published
+    assert run(place.spark, settings, "train_segments", LATER, revise=True).already_published
 
 
 def test_refit_auto_keeps_the_model_until_drift_or_age_tell_otherwise(shifted: Place) -> None:

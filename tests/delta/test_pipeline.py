@@ -24,6 +24,7 @@ from spark_seg.errors import (
     ConfigError,
     InputError,
     NoAcceptableCandidate,
+    NoModel,
     PublishConflict,
     SegmentationError,
 )
@@ -566,6 +567,20 @@ def test_the_model_must_be_a_committed_training_run_up_to_that_day(spark: SparkS
         make_plan(spark, week.settings, "assign_segments", LATER, revise=True, model_run_id="no")
     plan = make_plan(spark, week.settings, "assign_segments", LATER, revise=True, model_run_id=trained.run_id)
     assert plan.model_run == trained
+
+
+def test_without_any_model_a_day_asks_for_training_and_what_training_published_is_done(
+    spark: SparkSession, landed: Shop
+) -> None:
+    run(spark, landed.settings, "build_features")
+    with pytest.raises(NoModel, match="model: must have been trained up to as_of 2024-07-01; got none"):
+        make_plan(spark, landed.settings, "assign_segments", AS_OF)
+    trained = run(spark, landed.settings, "train_segments")
+    plan = make_plan(spark, landed.settings, "assign_segments", AS_OF)
+    assert plan.published is not None and plan.run_id == trained.run_id
+    other = settings_for(landed.root, **CHEAP, seed=7)
+    with pytest.raises(PublishConflict, match=f"got run {trained.run_id}"):
+        make_plan(spark, other, "assign_segments", AS_OF)
 
 
 # ---------------------------------------------------------------- nothing to publish

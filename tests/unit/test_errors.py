@@ -9,6 +9,7 @@ from spark_seg.errors import (
     ConfigError,
     InputError,
     NoAcceptableCandidate,
+    NoModel,
     PublishConflict,
     SegmentationError,
     suggestion,
@@ -20,6 +21,7 @@ EXIT_CODES = {
     InputError: 3,
     NoAcceptableCandidate: 4,
     PublishConflict: 6,
+    NoModel: 7,
 }
 
 
