@@ -7,10 +7,12 @@ import argparse
 import time
 from collections.abc import Callable
 
+from proofs.airflow import airflow
 from proofs.connect import connect
 from proofs.standalone import standalone
 
 PROOFS: dict[str, Callable[[], None]] = {
+    "airflow": airflow,
     "cluster": standalone,
     "connect": connect,
 }

@@ -1,0 +1,218 @@
+"""# Customer segments every day, by spark-submit
+
+Copy this one file into your folder of DAGs and set what stands under "yours". The workers of Airflow need
+`spark-submit`, and a Python with what spark_seg depends on for the driver (`PYSPARK_PYTHON`); the connection
+`spark_default` names the master.
+
+`build_features` → `assign_segments` → `monitor_segments`; and when the monitor asks for a new model, or
+there is none yet, `train_segments`, whose model is judged at once by `monitor_new_model`. `look` succeeds
+when alerts were raised, and is skipped when there are none.
+
+Jobs run in client mode: the driver is a process beside the task, and the exit code of spark-submit is that of
+the job. In cluster mode spark-submit ends with a code of its own, which tells only whether the job failed.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pendulum
+from airflow.providers.apache.spark.hooks.spark_submit import SparkSubmitHook
+from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
+from airflow.sdk import Asset, Context, CronDataIntervalTimetable, Param, dag, task
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+
+# ---------------------------------------------------------------- yours
+
+DAG_ID = "spark_seg_submit"
+#: A checkout, or a folder with jobs/, conf/ and dist/spark_seg.zip (scripts/build makes it).
+HOME = "/opt/spark_seg"
+#: Configuration, the last file wins. Its `pipeline` is the first part of the names of the assets.
+CONFIG = [f"{HOME}/conf/shop.yaml", f"{HOME}/conf/cluster.yaml"]
+PIPELINE = "shop"
+#: When the day's data are there, and in which zone a day begins: that of `time_zone` in the configuration.
+SCHEDULE = "0 4 * * *"
+ZONE = "UTC"
+START = pendulum.datetime(2025, 1, 1, tz=ZONE)
+RETRY_DELAY = timedelta(minutes=5)
+#: Who is told of alerts: notifiers of Airflow, such as SlackNotifier(...).
+TELL: list[Any] = []
+#: Of spark-submit. For YARN and Kubernetes: conf/spark-defaults.cluster.conf.
+PROPERTIES = f"{HOME}/conf/spark-defaults.conf"
+DRIVER_MEMORY = "4g"
+SPARK_CONF: dict[str, str] = {}
+
+
+class SegmentJob(SparkSubmitOperator):
+    """One job of spark_seg by spark-submit, with its exit code understood."""
+
+    def __init__(self, *, job: str, **kwargs: Any) -> None:
+        super().__init__(
+            name=job,
+            application=f"{HOME}/jobs/{job}.py",
+            py_files=f"{HOME}/dist/spark_seg.zip",
+            properties_file=PROPERTIES,
+            driver_memory=DRIVER_MEMORY,
+            conf=dict(SPARK_CONF),
+            deploy_mode="client",
+            **kwargs,
+        )
+        self.job = job
+        self.said: list[str] = []
+
+    def execute(self, context: Context) -> None:
+        """Run it. The hook tells a failure by one kind of exception, which names the exit code."""
+        self.application_args = arguments_of(self.job, context)[1:]
+        code = 0
+        try:
+            super().execute(context)
+        except AirflowException as error:
+            told = re.search(r"Error code is: (\d+)", str(error))
+            code = int(told[1]) if told else 1
+            if code not in (*FINAL, LOOK, FIT):
+                raise
+        conclude(self.job, context, code, "\n".join(self.said))
+
+    def _get_hook(self) -> SparkSubmitHook:
+        """The provider's hook, of whose lines the last sentence of the job is kept."""
+        hook = super()._get_hook()
+        read = hook._process_spark_submit_log
+        hook._process_spark_submit_log = lambda lines: read(self._heard(lines))  # type: ignore[method-assign]
+        return hook
+
+    def _heard(self, lines: Iterable[str]) -> Iterator[str]:
+        for line in lines:
+            if line.startswith("run "):
+                self.said.append(line.rstrip())
+            yield line
+
+
+# ---------------------------------------------------------------- the same for spark-submit and Databricks
+
+
+#: Tables that a job publishes, and of which it is told that there is something new.
+TABLES = {
+    "build_features": ("features", "rejects"),
+    "train_segments": ("assignments", "profiles", "rules", "explanations", "candidates"),
+    "assign_segments": ("assignments", "profiles", "rules", "explanations"),
+    "monitor_segments": ("drift", "decisions"),
+}
+#: Exit codes of jobs that end in the same way however often they are tried.
+FINAL = {
+    2: "usage or configuration is wrong",
+    3: "the input breaks its contract",
+    4: "nothing acceptable: no candidate, or segments that break their contract",
+    6: "published already from something else; trigger the day with revise to publish a new revision",
+}
+LOOK = 5
+FIT = 7
+log = logging.getLogger(__name__)
+
+
+def day_of(context: Context) -> str:
+    """`as_of`: the day given by hand, or the one on which the data interval ends, in the schedule's zone.
+
+    It is the day after the last one that counts, so the interval that ends on it is the one that is complete.
+    """
+    given = context["params"]["as_of"]
+    if given:
+        return str(given)
+    end = context["dag_run"].data_interval_end
+    if end is None:
+        raise AirflowFailException("as_of: must be given where a run has no logical date; got neither")
+    return str(end.astimezone(ZoneInfo(ZONE)).date())
+
+
+def arguments_of(job: str, context: Context) -> list[str]:
+    """Arguments of the command line of a job."""
+    params = context["params"]
+    # What the monitor says is said anew when a new model has changed what it speaks of; a model that it asks
+    # for replaces what was assigned before on the same day.
+    revise = params["revise"] or job in ("monitor_segments", "train_segments")
+    files = [part for path in params["config"] for part in ("--config", path)]
+    return [job, *files, "--as-of", day_of(context), *(["--revise"] if revise else [])]
+
+
+def conclude(job: str, context: Context, code: int, said: str) -> None:
+    """What Airflow makes of the exit code of a job (0 or one that is understood), and of what it said."""
+    context["ti"].xcom_push(key="exit_code", value=code)
+    if code in FINAL:
+        raise AirflowFailException(
+            f"{job}: exit code {code}, {FINAL[code]}. The log above says what and where"
+        )
+    if code == FIT and job == "assign_segments":
+        raise AirflowSkipException("assign_segments: there is no model yet; train_segments fits one")
+    if code == LOOK:
+        log.warning("%s: published, and a person should look at its alerts (exit code 5)", job)
+    run = re.search(r"\brun ([0-9a-f]{20}) (was published already|published)\s*$", said, re.MULTILINE)
+    if run and run[2] == "was published already":
+        context["task"].outlets = []  # nothing was written, so nobody is told
+    for asset in context["task"].outlets:
+        context["outlet_events"][asset].extra = {"as_of": day_of(context), "run_id": run[1] if run else None}
+
+
+@dag(
+    dag_id=DAG_ID,
+    doc_md=__doc__,
+    schedule=CronDataIntervalTimetable(SCHEDULE, timezone=ZONE),
+    start_date=START,
+    # A day that was missed is no gap: the next one describes everything up to it. Former days, one after the
+    # other: airflow backfill create --max-active-runs 1
+    catchup=False,
+    max_active_runs=1,
+    dagrun_timeout=timedelta(hours=12),
+    default_args={
+        "retries": 2,
+        "retry_delay": RETRY_DELAY,
+        "retry_exponential_backoff": 2.0,
+        "execution_timeout": timedelta(hours=3),
+    },
+    params={
+        "as_of": Param(
+            None, type=["null", "string"], format="date", description="Day to describe (exclusive)"
+        ),
+        "config": Param(CONFIG, type="array", items={"type": "string"}, description="The last file wins"),
+        "revise": Param(False, type="boolean", description="Publish the day anew"),
+    },
+    tags=["spark_seg"],
+)
+def segments() -> None:
+    """One run: a day."""
+
+    def job(name: str, task_id: str | None = None) -> SegmentJob:
+        outlets = [Asset(f"{PIPELINE}.{table}") for table in TABLES[name]]
+        return SegmentJob(task_id=task_id or name, job=name, outlets=outlets)
+
+    def code_of(ti: Any, task_id: str) -> int | None:
+        code = ti.xcom_pull(task_ids=task_id, key="exit_code")
+        return None if code is None else int(code)
+
+    @task.short_circuit(trigger_rule="none_failed", ignore_downstream_trigger_rules=False, retries=0)
+    def fit_anew(ti: Any) -> bool:
+        """Is a model asked for? By the monitor, or because there is none yet."""
+        return FIT in (code_of(ti, "assign_segments"), code_of(ti, "monitor_segments"))
+
+    @task(trigger_rule="all_done", retries=0, on_success_callback=TELL)
+    def look(ti: Any) -> list[str]:
+        """Succeeds when a person should look, and is skipped when there is nothing to see."""
+        alerts = [t for t in (*TABLES, "monitor_new_model") if code_of(ti, t) == LOOK]
+        if code_of(ti, "monitor_new_model") == FIT:
+            alerts.append("monitor_new_model")
+        if not alerts:
+            raise AirflowSkipException("no alerts")
+        log.warning("alerts were raised by %s: see the logs of these tasks and the table alerts", alerts)
+        return alerts
+
+    features, assigned, monitored = (job(name) for name in TABLES if name != "train_segments")
+    trained = job("train_segments")
+    judged = job("monitor_segments", task_id="monitor_new_model")
+    features >> assigned >> monitored >> fit_anew() >> trained >> judged
+    [features, assigned, monitored, trained, judged] >> look()
+
+
+segments()
