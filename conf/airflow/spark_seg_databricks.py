@@ -202,7 +202,8 @@ def segments() -> None:
         """Is a model asked for? By the monitor, or because there is none yet."""
         return FIT in (code_of(ti, "assign_segments"), code_of(ti, "monitor_segments"))
 
-    @task(trigger_rule="all_done", retries=0, on_success_callback=TELL)
+    # As the last task of all it decides how the run ends: not well when a job has failed.
+    @task(trigger_rule="none_failed", retries=0, on_success_callback=TELL)
     def look(ti: Any) -> list[str]:
         """Succeeds when a person should look, and is skipped when there is nothing to see."""
         alerts = [t for t in (*TABLES, "monitor_new_model") if code_of(ti, t) == LOOK]

@@ -124,7 +124,7 @@ def exit_codes(home: Home, folder: Path) -> None:
         run(assign_segments="7", train_segments=code).must_be(
             False, build_features="success", assign_segments="skipped", monitor_segments="skipped",
             fit_anew="success", train_segments="failed@1", monitor_new_model="upstream_failed",
-            look="skipped",
+            look="upstream_failed",
         )  # fmt: skip
     print("airflow: exit codes 2, 4 and 6 fail at once; 7 of assign_segments leads to training")
 
@@ -156,7 +156,7 @@ def on_databricks(home: Home, api: JobsApi) -> None:
     home.test("spark_seg_databricks", BAD, AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE="True").must_be(
         False, build_features="failed@1", assign_segments="upstream_failed",
         monitor_segments="upstream_failed", fit_anew="upstream_failed", train_segments="upstream_failed",
-        monitor_new_model="upstream_failed", look="skipped",
+        monitor_new_model="upstream_failed", look="upstream_failed",
     )  # fmt: skip
     print(
         "airflow: Databricks gets one run for each job; its SystemExit is understood, waited for or deferred"
@@ -236,7 +236,7 @@ def on_a_cluster(home: Home, folder: Path) -> None:
     home.test("spark_seg_submit", BAD, {"config": [str(folder / "bad.yaml")]}).must_be(
         False, build_features="failed@1", assign_segments="upstream_failed",
         monitor_segments="upstream_failed", fit_anew="upstream_failed", train_segments="upstream_failed",
-        monitor_new_model="upstream_failed", look="skipped",
+        monitor_new_model="upstream_failed", look="upstream_failed",
     )  # fmt: skip
     _must((folder / "nowhere").exists(), False, "tables of a run with bad input")
     print("airflow: an input that breaks its contract (exit code 3) fails at once, and nothing is written")
