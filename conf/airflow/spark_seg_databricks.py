@@ -28,11 +28,11 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Airfl
 # ---------------------------------------------------------------- yours
 
 DAG_ID = "spark_seg_databricks"
-#: The wheel and the configuration in the workspace, the last file wins. Its `pipeline` is the first part of
-#: the names of the assets.
-WHEEL = "/Volumes/main/segments/files/spark_seg-0.1.0-py3-none-any.whl"
-FILES = "/Workspace/Shared/spark_seg/conf/databricks"
-CONFIG = [f"{FILES}/shop.yaml", f"{FILES}/prod.yaml"]
+#: Where the bundle lies in the workspace (workspace.root_path of its target).
+BUNDLE = "/Workspace/Users/SERVICE_PRINCIPAL/.bundle/spark_seg/prod"
+WHEEL = f"{BUNDLE}/artifacts/.internal/spark_seg-0.1.0-py3-none-any.whl"
+#: Configuration, the last file wins. Its `pipeline` is the first part of the names of the assets.
+CONFIG = [f"{BUNDLE}/files/conf/databricks/shop.yaml", f"{BUNDLE}/files/conf/databricks/prod.yaml"]
 PIPELINE = "shop"
 #: When the day's data are there, and in which zone a day begins: that of `time_zone` in the configuration.
 SCHEDULE = "0 4 * * *"

@@ -165,10 +165,11 @@ def on_databricks(home: Home, api: JobsApi) -> None:
 
 def _payload(job: str, as_of: str) -> dict[str, Any]:
     """What the Jobs API takes, with the operator's numbers as text."""
-    place = "/Workspace/Shared/spark_seg/conf/databricks"
+    bundle = "/Workspace/Users/SERVICE_PRINCIPAL/.bundle/spark_seg/prod"
+    place = f"{bundle}/files/conf/databricks"
     revise = ["--revise"] if job in ("train_segments", "monitor_segments") else []
     files = ["--config", f"{place}/shop.yaml", "--config", f"{place}/prod.yaml"]
-    wheel = "/Volumes/main/segments/files/spark_seg-0.1.0-py3-none-any.whl"
+    wheel = f"{bundle}/artifacts/.internal/spark_seg-0.1.0-py3-none-any.whl"
     spec = {"environment_version": "4", "dependencies": [wheel]}
     return {
         "run_name": f"{job} {as_of}",
