@@ -33,10 +33,14 @@ def _about(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit with the code of README's table."""
+    """Run the command line. Returns when all is done; else exits with the code of README's table."""
     try:
         # Exits by itself: 0, or 2 for usage.
         app(args=_remote_first(sys.argv[1:] if arguments is None else arguments))
+    except SystemExit as ended:
+        # Databricks calls this function in a process of its own and takes every exit for a failure, 0 too.
+        if ended.code:
+            raise
     except SegmentationError as error:
         if isinstance(error, NoAcceptableCandidate) and error.candidates:
             from spark_seg.report import candidate_table

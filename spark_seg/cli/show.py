@@ -28,8 +28,11 @@ RunOption = Annotated[
 @app.command()
 def report(
     config: ConfigOption,
-    run_id: Annotated[str, typer.Argument(metavar="RUN_ID")],
+    run_id: Annotated[
+        str | None, typer.Argument(metavar="RUN_ID", help="Default: the run that counts for --as-of.")
+    ] = None,
     set_: SetOption = None,
+    as_of: DayOption = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder to write to; default: report.path.")
     ] = None,
@@ -38,7 +41,12 @@ def report(
     from spark_seg.report import write_report
 
     settings = load_settings(config, set_ or [])
-    written = write_report(open_store(settings), settings, run_id, None if out is None else str(out))
+    if run_id is None:
+        store, _, run = _segmented(settings, as_of, None, quiet=False)
+        run_id = run.run_id
+    else:
+        store = open_store(settings)
+    written = write_report(store, settings, run_id, None if out is None else str(out))
     say(console, f"report     {written.page}")
     say(console, f"card       {written.card}")
 

@@ -17,10 +17,12 @@ import json, sys
 from spark_seg.cli import main
 codes = []
 for arguments in json.loads(sys.argv[1]):
+    code = 0
     try:
         main(arguments)
     except SystemExit as end:
-        codes.append(end.code or 0)
+        code = end.code
+    codes.append(code)
 print("CODES", codes)
 """
 

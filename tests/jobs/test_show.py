@@ -114,6 +114,7 @@ def test_a_customer_is_looked_up_by_the_id_of_the_sources(cli: Cli, config: Path
         (["show", "segments", "--as-of", "today"], "--as-of"),
         (["show", "rules", "--run", "nosuch"], "--run: must be a committed run; got 'nosuch'"),
         (["report", "nosuch"], "RUN: must be a committed run; got 'nosuch'"),
+        (["report", "--as-of", "2024-01-01"], "segments: must be published for 2024-01-01"),
     ],
 )
 def test_what_is_not_there_is_told(cli: Cli, config: Path, words: list[str], sentence: str) -> None:
@@ -129,6 +130,9 @@ def test_a_report_is_written_elsewhere_or_says_why_not(cli: Cli, config: Path, f
     first = (folder / "published" / "reports" / f"{run['run_id']}.html").read_text(encoding="utf-8")
     assert (folder / "elsewhere" / f"{run['run_id']}.html").read_text(encoding="utf-8") == first
     assert [p.name for p in (folder / "elsewhere").iterdir() if p.name.startswith(".")] == []
+    of_the_day = cli(["report", *words, "--as-of", AS_OF, "--out", str(folder / "of_the_day")])
+    assert (of_the_day.code, of_the_day.err) == (0, ""), of_the_day.said
+    assert (folder / "of_the_day" / f"{run['run_id']}.html").read_text(encoding="utf-8") == first
     (folder / "file").write_text("", encoding="utf-8")
     refused = cli(["report", run["run_id"], *words, "--out", str(folder / "file" / "reports")])
     assert (refused.code, "report: must be written to" in refused.said) == (2, True), refused.said
