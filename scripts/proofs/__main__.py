@@ -9,12 +9,14 @@ from collections.abc import Callable
 
 from proofs.airflow import airflow
 from proofs.connect import connect
+from proofs.databricks import databricks
 from proofs.standalone import standalone
 
 PROOFS: dict[str, Callable[[], None]] = {
     "airflow": airflow,
     "cluster": standalone,
     "connect": connect,
+    "databricks": databricks,
 }
 
 

@@ -1,4 +1,4 @@
-"""The Databricks bundle without Databricks: its files merged and resolved for one target, as the CLI does it."""
+"""The Databricks bundle without Databricks: its files merged and resolved for a target, as the CLI does."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _over(base: Any, other: Any, key: str = "") -> Any:
-    """`other` laid over `base`: mappings are merged, tasks and compute by their keys, other lists put together."""
+    """`other` laid over `base`: mappings merged, tasks and compute by key, other lists put together."""
     if isinstance(base, dict) and isinstance(other, dict):
         return {
             name: _over(base[name], other[name], name)

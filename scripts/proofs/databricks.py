@@ -1,8 +1,8 @@
 """The Databricks bundle: checked offline, then its tasks are run as Databricks runs them.
 
-That is by the entry point of the installed wheel, in a session that is there already: on a Spark Connect server with
-a process for each task, as on serverless compute; and in one driver, as on a job cluster. Delta's catalog stands in
-for Unity Catalog, and a folder for a volume.
+That is by the entry point of the installed wheel, in a session that is there already: on a Spark Connect
+server with a process for each task, as on serverless compute; and in one driver, as on a job cluster. Delta's
+catalog stands in for Unity Catalog, and a folder for a volume.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from databricks.bundles.jobs import Job
 from deltalake import write_deltalake
 
 from proofs.bundle import ROOT, bundle, commands, target_names
-from proofs.lakes import rows
+from proofs.demo import Failed, must
+from proofs.lakes import Different, rows
 from proofs.servers import BIN, DELTA, LOOPBACK, QUICK_JVM, REPOSITORY, connect_server, ended
 
 #: as_of → the job's parameter `model`: the first day gets a new model, the second is assigned by it.
@@ -60,19 +61,18 @@ class Place:
     def run(
         self, tasks: Sequence[Task], conf: Mapping[str, str], statements: Sequence[str] = ()
     ) -> list[int]:
-        """Exit codes of tasks in one process. Raises `AssertionError` with what it said when it fails itself."""
-        what = {"conf": conf, "statements": statements, "tasks": tasks}
-        script = str(REPOSITORY / "scripts/proofs/wheel_task.py")
+        """Exit codes of tasks in one process. Raises `Failed` when it ends otherwise than by them."""
+        what = json.dumps({"conf": conf, "statements": statements, "tasks": tasks})
         # -P: the folder of the script is no place to import from.
-        command = [sys.executable, "-P", script, json.dumps(what)]
-        process = ended(command, self.folder, timeout=600, PYTHONPATH=str(self.site))
-        said = process.stdout.splitlines()
-        assert process.returncode == 0, process.stdout[-3000:] + process.stderr[-6000:]
-        assert said[0].startswith(f"spark_seg of {self.site}"), said[0]
+        command = [sys.executable, "-P", str(REPOSITORY / "scripts/proofs/wheel_task.py"), what]
+        said = must(ended(command, self.folder, timeout=600, PYTHONPATH=str(self.site))).splitlines()
+        if not said[0].startswith(f"spark_seg of {self.site}"):
+            raise Failed(said[0])
         return list(json.loads(said[-1]))
 
 
-def prove() -> None:
+def databricks() -> None:
+    """Every target is valid, and both ways of running the tasks give the assignments of local mode."""
     for target in target_names():
         print(_valid(target))
     with tempfile.TemporaryDirectory(prefix="spark_seg_databricks_") as scratch:
@@ -84,9 +84,11 @@ def prove() -> None:
         for way, run in (("one driver", _one_driver), ("Spark Connect", _connect)):
             codes = run(folder, site)
             root = folder / way.replace(" ", "_")
-            assert _assignments(root / "warehouse/segments.db") == alone, f"{way}: other assignments"
+            if _assignments(root / "warehouse/segments.db") != alone:
+                raise Different(f"{way}: other assignments than in local mode")
             pages = len(list((root / "files/reports").glob("*.html")))
-            assert pages == len(DAYS), f"{way}: {pages} reports"
+            if pages != len(DAYS):
+                raise Failed(f"{way}: {pages} reports of {len(DAYS)} days")
             told = ", ".join(f"{name} {code}" for name, code in codes)
             print(f"{way:<14}the same assignments, {pages} reports; exit codes: {told}")
 
@@ -103,20 +105,10 @@ def _valid(target: str) -> str:
 def _installed(folder: Path) -> Path:
     """The wheel, built by the command of the bundle, in a folder of its own."""
     build = str(bundle("dev").rest["artifacts"]["spark_seg"]["build"]).removeprefix("uv ").split()
-    uv, site = str(BIN / "uv"), folder / "site"
+    uv, python, site = str(BIN / "uv"), sys.executable, folder / "site"
     subprocess.run([uv, *build, "--quiet", "--out-dir", str(folder / "dist")], cwd=REPOSITORY, check=True)
     (wheel,) = (folder / "dist").glob("*.whl")
-    install = [
-        uv,
-        "pip",
-        "install",
-        "--quiet",
-        "--python",
-        sys.executable,
-        "--no-deps",
-        "--target",
-        str(site),
-    ]
+    install = [uv, "pip", "install", "--quiet", "--python", python, "--no-deps", "--target", str(site)]
     subprocess.run([*install, str(wheel)], check=True)
     print(f"wheel         {wheel.name}")
     return site
@@ -130,14 +122,12 @@ def _land(lake: Path) -> None:
         for i in range(_PER_KIND):
             customer = f"{kind}-{i:03d}"
             customers.append({"customer": customer, "country": "DE" if i % 3 else "AT"})
-            lines += [
-                {
-                    "customer": customer, "order_no": f"{customer}-{n}", "line_no": 1, "price": price + i % 7,
-                    "quantity": 1 + n % 2, "created": last - timedelta(days=since + n * between + i % 5, hours=9),
-                    "department": "books" if n % 3 else "music",
-                }
-                for n in range((350 - since) // between)
-            ]  # fmt: skip
+            for n in range((350 - since) // between):
+                created = last - timedelta(days=since + n * between + i % 5, hours=9)
+                lines.append({
+                    "customer": customer, "order_no": f"{customer}-{n}", "line_no": 1, "created": created,
+                    "price": price + i % 7, "quantity": 1 + n % 2, "department": ("books", "music")[n % 2],
+                })  # fmt: skip
     write_deltalake(str(lake / "order_lines"), pa.Table.from_pylist(lines))
     write_deltalake(str(lake / "customers"), pa.Table.from_pylist(customers))
 
@@ -162,7 +152,8 @@ def _one_driver(folder: Path, site: Path) -> list[tuple[str, int]]:
     conf = _SESSION | {"spark.sql.warehouse.dir": str(root / "warehouse")}
     named = [*tasks, again]
     codes = Place(root, site).run([task for _, task in named], conf, _statements(folder))
-    assert codes[-1] == codes[1], f"a retry ended with {codes[-1]} instead of {codes[1]}"
+    if codes[-1] != codes[1]:
+        raise Failed(f"a retry ended with {codes[-1]}, the first time with {codes[1]}")
     return [(name, code) for (name, _), code in zip(named, codes, strict=True)]
 
 
@@ -170,13 +161,13 @@ def _connect(folder: Path, site: Path) -> list[tuple[str, int]]:
     """Each task in a process of its own, with a session on a Spark Connect server."""
     root = folder / "Spark_Connect"
     tasks = _tasks(root, _shop(), _places(root))
-    with connect_server(root) as address:
-        place, conf = Place(root, site), {"spark.remote": address}
+    with connect_server(root) as server:
+        place, conf = Place(root, site), {"spark.remote": server.address}
         return [(name, place.run([task], conf, _statements(folder))[0]) for name, task in tasks]
 
 
 def _tasks(root: Path, shop: dict[str, Any], overlay: dict[str, Any]) -> list[tuple[str, Task]]:
-    """What the job `segments` runs on both days, with these files as its parameters `config` and `overlay`."""
+    """What the job `segments` runs on both days, with these files as `config` and `overlay`."""
     root.mkdir(parents=True, exist_ok=True)
     files = {"config": root / "shop.yaml", "overlay": root / "overlay.yaml"}
     files["config"].write_text(yaml.safe_dump(shop), encoding="utf-8")

@@ -1,8 +1,9 @@
 """What Databricks does for Python wheel tasks: a session first, then the entry point of the installed wheel.
 
-Usage: python wheel_task.py WHAT, a JSON object. conf: Spark's settings of a session that is there before the tasks
-are ({"spark.remote": "sc://…"} for Spark Connect); without any, the tasks start their own. statements: SQL to be run
-in it first. tasks: lists of package, entry point and arguments. The last line tells their exit codes.
+Usage: python wheel_task.py WHAT, a JSON object. conf: Spark's settings of a session that is there before the
+tasks are ({"spark.remote": "sc://…"} for Spark Connect); without any, the tasks start their own. statements:
+SQL to be run in it first. tasks: lists of package, entry point and arguments. The last line tells their exit
+codes.
 """
 
 from __future__ import annotations

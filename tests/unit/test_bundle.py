@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from importlib.metadata import distribution
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -75,9 +76,8 @@ def test_tasks_follow_each_other_from_features_to_report(deployed: Bundle) -> No
         "report": "ALL_DONE",
     }
     assert tasks(deployed, "refit")["segments"]["run_job_task"]["job_parameters"] == {"model": "train"}
-    assert {"op": "EQUAL_TO", "left": "{{job.parameters.model}}", "right": "train"} == tasks(deployed)[
-        "new_model"
-    ]["condition_task"]
+    condition = tasks(deployed)["new_model"]["condition_task"]
+    assert condition == {"op": "EQUAL_TO", "left": "{{job.parameters.model}}", "right": "train"}
 
 
 def test_failures_are_told_once_and_retried_a_bounded_number_of_times(deployed: Bundle) -> None:
@@ -137,7 +137,7 @@ def test_every_task_calls_the_command_line_as_it_is(deployed: Bundle) -> None:
 
 def test_every_configuration_names_catalog_schema_and_table(deployed: Bundle) -> None:
     (files,) = {
-        tuple(a for before, a in zip(arguments, arguments[1:], strict=False) if before == "--config")
+        tuple(argument for before, argument in pairwise(arguments) if before == "--config")
         for arguments in commands(deployed.jobs["segments"]).values()
     }
     settings = load_settings([Path(file) for file in files])
