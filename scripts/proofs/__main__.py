@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from proofs.airflow import airflow
 from proofs.connect import connect
+from proofs.container import container
 from proofs.databricks import databricks
 from proofs.standalone import standalone
 
@@ -16,6 +17,7 @@ PROOFS: dict[str, Callable[[], None]] = {
     "airflow": airflow,
     "cluster": standalone,
     "connect": connect,
+    "container": container,
     "databricks": databricks,
 }
 
