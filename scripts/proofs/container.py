@@ -115,17 +115,15 @@ class Builder:
     def tree(self, name: str) -> Tree:
         """The stage of that name, or the base image, after everything that it needs."""
         if name not in self.built:
+            stage = self.known.get(name)
+            for other in sorted(stage.needs()) if stage is not None else ():
+                self.tree(other)
             started = time.monotonic()
-            self.built[name] = self._staged(self.known[name]) if name in self.known else self._base()
-            _say("{}: there after {:.0f} s", name, time.monotonic() - started)
+            self.built[name] = Tree([debian(self.folder / "base")]) if stage is None else self._staged(stage)
+            _say("{}: {:.0f} s", name, time.monotonic() - started)
         return self.built[name]
 
-    def _base(self) -> Tree:
-        return Tree([debian(self.folder / "base")])
-
     def _staged(self, stage: Stage) -> Tree:
-        for other in sorted(stage.needs()):
-            self.tree(other)
         below, layer = self.tree(stage.on), self.folder / f"stage_{stage.name}"
         layer.mkdir()
         tree = Tree([layer, *below.layers], dict(below.env), below.user, below.cwd)
