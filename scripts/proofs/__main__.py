@@ -12,6 +12,7 @@ from proofs.connect import connect
 from proofs.container import container
 from proofs.databricks import databricks
 from proofs.standalone import standalone
+from proofs.tracking import tracking
 
 PROOFS: dict[str, Callable[[], None]] = {
     "airflow": airflow,
@@ -19,6 +20,7 @@ PROOFS: dict[str, Callable[[], None]] = {
     "connect": connect,
     "container": container,
     "databricks": databricks,
+    "tracking": tracking,
 }
 
 

@@ -192,3 +192,10 @@ def _workers_alive(web: int) -> int:
 def _listens(port: int) -> bool:
     with socket.socket() as s:
         return s.connect_ex(("127.0.0.1", port)) == 0
+
+
+@contextmanager
+def served(address: str, command: list[str], folder: Path, ready: Callable[[], bool]) -> Iterator[Server]:
+    """Any other server: `command`, once it is `ready`. Its log lies in `folder`."""
+    with _stopped(_started(address, [command], folder, {}, ready)) as server:
+        yield server

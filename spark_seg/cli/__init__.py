@@ -9,13 +9,13 @@ from typing import Annotated
 
 import typer
 
-from spark_seg.cli import doctor, jobs, persons, runs, segments, settings, show, upkeep
+from spark_seg.cli import doctor, jobs, persons, runs, segments, settings, show, tracking, upkeep
 from spark_seg.cli.terminal import Commands, errors
 from spark_seg.cli.unexpected import report
 from spark_seg.errors import NoAcceptableCandidate, SegmentationError
 
 app = typer.Typer(cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-for part in (jobs, upkeep, runs, show, persons, doctor):
+for part in (jobs, upkeep, runs, show, tracking, persons, doctor):
     app.add_typer(part.app)
 app.add_typer(settings.app, name="config")
 app.add_typer(segments.app, name="segments")

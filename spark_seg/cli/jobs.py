@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,6 +24,7 @@ from spark_seg.cli.terminal import (
     print_json,
     say,
 )
+from spark_seg.cli.tracking import tell
 from spark_seg.config import Settings
 from spark_seg.errors import ConfigError, SegmentationError
 
@@ -162,8 +164,10 @@ def _run(
     from spark_seg.pipeline import check_settings, make_plan, run_plan
     from spark_seg.report import print_changes, print_decision, print_outcome
     from spark_seg.session import start_session
+    from spark_seg.tracking import places_of
 
     check_settings(settings)
+    places = places_of(settings)
     spark = start_session(settings.session)
     plan = make_plan(spark, settings, job, day, revise, model_run, refit.value)
     where = settings.publishing.root or settings.publishing.database
@@ -196,9 +200,11 @@ def _run(
     print_changes(shown, outcome.lineage, outcome.migrations, outcome.alerts)
     print_decision(shown, outcome.drift, outcome.decision)
     page = None if dry_run else _reported(shown, plan, outcome)
+    told = [] if dry_run or not places else tell(shown, plan.store, settings, places, plan.run_id)
     code = _exit_code(job, outcome, dry_run)
     if json_:
-        print_json(_planned(plan) | _done(outcome) | {"report": page, "exit_code": code})
+        done = _planned(plan) | _done(outcome) | {"report": page, "exit_code": code}
+        print_json(done | ({"tracking": [asdict(one) for one in told]} if told else {}))
     if dry_run:
         say(shown, f"\nrun {outcome.run_id} was rehearsed; nothing was published")
     else:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spark_seg.cli.terminal import AsOfOption, ConfigOption, SetOption, checked, console, open_store
+from spark_seg.cli.tracking import tell
 from spark_seg.config import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -75,7 +76,12 @@ def rollback(
 ) -> None:
     """Make an earlier run of as_of count again, as a new revision; nothing is rewritten."""
     from spark_seg.publishing import Ledger
+    from spark_seg.tracking import places_of
 
     day, settings = checked(as_of, config, set_ or [])
-    revision = Ledger(open_store(settings), settings.pipeline).roll_back(day, to)
+    places = places_of(settings)
+    store = open_store(settings)
+    revision = Ledger(store, settings.pipeline).roll_back(day, to)
     console.print(f"run {to} counts for {day} again, as revision {revision}")
+    if places:
+        tell(console, store, settings, places, to)

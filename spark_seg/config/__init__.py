@@ -41,6 +41,7 @@ from spark_seg.config.selection import (
     SelectionRules,
     SelectionSettings,
 )
+from spark_seg.config.tracking import LineageSettings, MlflowSettings, lineage_place, mlflow_address
 
 __all__ = [
     "ALLOWED_FUNCTIONS",
@@ -62,7 +63,9 @@ __all__ = [
     "FeatureSettings",
     "HoldSettings",
     "LifecycleSettings",
+    "LineageSettings",
     "Lookup",
+    "MlflowSettings",
     "MonitoringSettings",
     "OrdersSource",
     "PreparationSettings",
@@ -83,8 +86,10 @@ __all__ = [
     "checked_sql",
     "config_digest",
     "json_schema",
+    "lineage_place",
     "load_rfm_map",
     "load_settings",
+    "mlflow_address",
     "names_of",
     "referenced_columns",
     "settings_of",

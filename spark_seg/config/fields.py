@@ -27,7 +27,8 @@ _NOT_IN_PATHS = "'\"`\\;\n\r\t\0${}*?[]"
 _SCHEMES = ("file", "hdfs", "s3", "s3a", "abfs", "abfss", "wasbs", "gs", "dbfs", "oci")
 
 
-def _path(value: str) -> str:
+def plain_path(value: str) -> str:
+    """A path that is nothing but a name, or `ValueError` with the sentence."""
     if not value.strip() or any(c in value for c in _NOT_IN_PATHS) or "/../" in f"/{value}/":
         raise ValueError(
             f"must be a plain path without quotes, backslashes, patterns, variables or '..'; got {value!r}"
@@ -86,7 +87,7 @@ def _key_reference(value: str) -> str:
 Expression = Annotated[str, AfterValidator(_expression)]
 KeyReference = Annotated[str, AfterValidator(_key_reference)]
 Identifier = Annotated[str, AfterValidator(identifier)]
-PathText = Annotated[str, AfterValidator(_path)]
+PathText = Annotated[str, AfterValidator(plain_path)]
 TableName = Annotated[str, AfterValidator(_table_name)]
 SchemaName = Annotated[str, AfterValidator(_schema_name)]
 TimeZone = Annotated[str, AfterValidator(_time_zone)]

@@ -99,9 +99,9 @@ def load_rfm_map(file: str | Path) -> tuple[RfmRow, ...]:
 def config_digest(settings: Settings) -> str:
     """SHA-256 of everything that can change a result.
 
-    Left out: how the session is launched, where results are written, and how they are pictured.
+    Left out: how the session is launched, where results are written, how they are pictured, and who is told.
     """
-    content = settings.model_dump(mode="json", exclude={"session", "publishing", "report"})
+    content = settings.model_dump(mode="json", exclude={"session", "publishing", "report", "tracking"})
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

@@ -29,6 +29,7 @@ from spark_seg.config.selection import (
     PreparationSettings,
     SelectionSettings,
 )
+from spark_seg.config.tracking import TrackingSettings
 from spark_seg.errors import suggestion
 
 
@@ -131,6 +132,7 @@ class Settings(Model):
     monitoring: MonitoringSettings = Field(default_factory=MonitoringSettings)
     explanations: ExplanationSettings = Field(default_factory=ExplanationSettings)
     report: ReportSettings = Field(default_factory=ReportSettings)
+    tracking: TrackingSettings = Field(default_factory=TrackingSettings)
     privacy: PrivacySettings
     publishing: PublishingSettings
 

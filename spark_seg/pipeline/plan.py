@@ -112,6 +112,7 @@ def _outside(settings: Settings, allowed: str) -> list[str]:
     places = settings.publishing
     paths = [("publishing.root", places.root), ("publishing.models", places.models)]
     paths.append(("report.path", settings.report.path))
+    paths.append(("tracking.openlineage.to", _file(settings.tracking.openlineage.to)))
     for name, source in settings.sources.tables:
         paths.append((f"sources.{name}.path", source.path))
         paths += [(f"sources.{name}.lookups.{i}.path", ref.path) for i, ref in enumerate(source.lookups)]
@@ -120,6 +121,11 @@ def _outside(settings: Settings, allowed: str) -> list[str]:
         for where, path in paths
         if path is not None and not any(f"{real_path(path)}/".startswith(f"{root}/") for root in roots)
     ]
+
+
+def _file(place: str | None) -> str | None:
+    """A place of events, where it is a file and no address, nor a variable of whoever runs the job."""
+    return None if place is None or place.startswith(("http:", "https:", "env:")) else place
 
 
 def check_key(settings: Settings) -> str | None:

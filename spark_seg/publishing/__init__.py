@@ -20,7 +20,7 @@ from spark_seg.publishing.ledger import (
     trained_by,
 )
 from spark_seg.publishing.memberships import read_memberships
-from spark_seg.publishing.models import discard_model, load_model, save_model
+from spark_seg.publishing.models import discard_model, load_model, model_files, save_model
 from spark_seg.publishing.probe import try_to_write
 from spark_seg.publishing.store import Receipt, Store, is_conflict
 from spark_seg.publishing.upkeep import Leftover, collect_garbage, create_tables, migrate
@@ -43,6 +43,7 @@ __all__ = [
     "is_conflict",
     "load_model",
     "migrate",
+    "model_files",
     "read_current",
     "read_features",
     "read_memberships",

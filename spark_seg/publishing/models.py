@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 from pyspark.ml import PipelineModel
-from pyspark.sql import SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from spark_seg.errors import ModelIntegrityError
@@ -49,10 +49,7 @@ def load_model(spark: SparkSession, path: str, digest: str | None) -> PipelineMo
     try:
         found, classes = _files(spark, path)
         if digest is not None and found != digest:
-            raise ModelIntegrityError(
-                f"model: the files at {path} must be those of its training run (digest {digest[:12]}…); got "
-                f"{found[:12]}…. Somebody changed them: restore the folder, or train again (train_segments)"
-            )
+            raise _changed(path, digest, found)
         foreign = sorted(classes - _CLASSES)
         if foreign or not classes:
             raise ModelIntegrityError(
@@ -62,10 +59,22 @@ def load_model(spark: SparkSession, path: str, digest: str | None) -> PipelineMo
             )
         return PipelineModel.load(path)
     except _UNREADABLE as error:
-        raise ModelIntegrityError(
-            f"model: must be readable at {path}; got {str(error).splitlines()[0][:200]}. "
-            "Restore the folder, or train again (train_segments)"
-        ) from error
+        raise _unreadable(path, error) from error
+
+
+def model_files(spark: SparkSession, path: str, digest: str | None) -> dict[str, bytes]:
+    """Name in its folder → content of each file of the saved model at `path`, when they have this digest.
+
+    Raises `ModelIntegrityError` when it is gone, damaged or swapped.
+    """
+    try:
+        found, _ = _files(spark, path)
+        if digest is not None and found != digest:
+            raise _changed(path, digest, found)
+        rows = _read(spark, path).select(_name_below(path), "content").collect()
+        return {str(row["name"]): bytes(row["content"]) for row in rows}
+    except _UNREADABLE as error:
+        raise _unreadable(path, error) from error
 
 
 def discard_model(path: str) -> bool:
@@ -76,14 +85,41 @@ def discard_model(path: str) -> bool:
     return True
 
 
+def _changed(path: str, digest: str, found: str) -> ModelIntegrityError:
+    return ModelIntegrityError(
+        f"model: the files at {path} must be those of its training run (digest {digest[:12]}…); got "
+        f"{found[:12]}…. Somebody changed them: restore the folder, or train again (train_segments)"
+    )
+
+
+def _unreadable(path: str, error: Exception) -> ModelIntegrityError:
+    return ModelIntegrityError(
+        f"model: must be readable at {path}; got {str(error).splitlines()[0][:200]}. "
+        "Restore the folder, or train again (train_segments)"
+    )
+
+
+def _read(spark: SparkSession, path: str) -> DataFrame:
+    return spark.read.format("binaryFile").option("recursiveFileLookup", True).load(path)
+
+
+def _name_below(path: str) -> Column:
+    return F.element_at(F.split("path", f"{path.rstrip('/').rpartition('/')[2]}/"), -1).alias("name")
+
+
 def _files(spark: SparkSession, path: str) -> tuple[str, set[str]]:
     """Digest over the files of a saved model, and the classes that it names. It is as large as k centres."""
-    files = spark.read.format("binaryFile").option("recursiveFileLookup", True).load(path)
-    rows = files.select(
-        F.element_at(F.split("path", f"{path.rstrip('/').rpartition('/')[2]}/"), -1).alias("name"),
-        F.sha2("content", 256).alias("digest"),
-        F.when(F.contains(F.col("path"), F.lit("/metadata/")), F.col("content").cast("string")).alias("text"),
-    ).collect()
+    rows = (
+        _read(spark, path)
+        .select(
+            _name_below(path),
+            F.sha2("content", 256).alias("digest"),
+            F.when(F.contains(F.col("path"), F.lit("/metadata/")), F.col("content").cast("string")).alias(
+                "text"
+            ),
+        )
+        .collect()
+    )
     lines = sorted(f"{row['name']} {row['digest']}" for row in rows)
     classes = {str(json.loads(row["text"])["class"]) for row in rows if row["text"]}
     return hashlib.sha256("\n".join(lines).encode()).hexdigest(), classes

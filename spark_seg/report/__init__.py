@@ -16,7 +16,7 @@ from spark_seg.report.terminal import (
     run_table,
     segment_table,
 )
-from spark_seg.report.write import Written, folder_of, write_report
+from spark_seg.report.write import Written, folder_of, report_texts, write_report
 
 __all__ = [
     "Picture",
@@ -32,6 +32,7 @@ __all__ = [
     "print_decision",
     "print_outcome",
     "published",
+    "report_texts",
     "rule_table",
     "rules_as_sql",
     "run_rows",

@@ -45,10 +45,16 @@ def write_report(store: Store, settings: Settings, run_id: str, folder: str | No
             "report.path: must be set where results go to publishing.database; got nothing. Name a folder, "
             "or give one with --out"
         )
-    told = published(store, settings, run_id)
     written = Written(f"{place}/{run_id}.html", f"{place}/{run_id}.md")
-    _write(place, {written.page: page(told), written.card: card(told)})
+    texts = report_texts(store, settings, run_id)
+    _write(place, {written.page: texts["html"], written.card: texts["md"]})
     return written
+
+
+def report_texts(store: Store, settings: Settings, run_id: str) -> dict[str, str]:
+    """The page (`html`) and the model card (`md`) of a run. Raises `ConfigError` when there is none."""
+    told = published(store, settings, run_id)
+    return {"html": page(told), "md": card(told)}
 
 
 def _write(folder: str, files: Mapping[str, str]) -> None:

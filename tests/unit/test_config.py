@@ -225,7 +225,7 @@ MISTAKES: dict[str, list[str]] = {
     ],
     "xyzzy: 1": [
         "o.yaml: xyzzy: unknown setting; known: cleaning, clustering, contract, explanations, features, monitoring, pipeline, preparation, "
-        "privacy, publishing, report, seed, segments, selection, session, sources, time_zone"
+        "privacy, publishing, report, seed, segments, selection, session, sources, time_zone, tracking"
     ],
     # wrong values
     "seed: 1.5": ["o.yaml: seed: must be a whole number; got 1.5"],
@@ -322,6 +322,33 @@ MISTAKES: dict[str, list[str]] = {
     "publishing: {root: null}": ["o.yaml: publishing: must have exactly one of `root` and `database`"],
     "publishing: {root: null, database: shop.segments}": [
         "o.yaml: publishing: models must be set when `database` is (a saved model is a folder)"
+    ],
+    # who is told of runs
+    "tracking: {mlflow: {uri: tracking.example.com}}": [
+        "o.yaml: tracking.mlflow.uri: must be an address such as https://host:5000; got 'tracking.example.com'. "
+        "Or `databricks`, with a profile: databricks://name"
+    ],
+    "tracking: {mlflow: {uri: 'https://me:s3cr3t@host'}}": [
+        "o.yaml: tracking.mlflow.uri: must be an address without user and password; these belong into the "
+        "environment. Or `databricks`, with a profile: databricks://name"
+    ],
+    "tracking: {mlflow: {uri: 'https://host/?token=s3cr3t'}}": [
+        "o.yaml: tracking.mlflow.uri: must be host, port and path, and nothing after them. Or `databricks`, with a "
+        "profile: databricks://name"
+    ],
+    "tracking: {mlflow: {uri: 'env:'}}": [
+        "o.yaml: tracking.mlflow.uri: must be a reference env:NAME to an environment variable that holds the "
+        "address, never a secret itself"
+    ],
+    "tracking: {mlflow: {alias: latest}}": [
+        "o.yaml: tracking.mlflow.alias: must be a name that MLflow does not use itself (latest, v1, …); got 'latest'"
+    ],
+    "tracking: {mlflow: {model: shop.champions}}": [
+        "o.yaml: tracking.mlflow.model: must be a name, or catalog.schema.name; got 'shop.champions'"
+    ],
+    "tracking: {openlineage: {to: s3://bucket/events}}": [
+        "o.yaml: tracking.openlineage.to: must be a file on this machine, or an http(s) address; got "
+        "'s3://bucket/events'"
     ],
     # ranges that cannot be
     "selection: {k_min: 6, k_max: 4}": ["o.yaml: selection: k_max must be at least k_min (6); got 4"],
@@ -494,7 +521,7 @@ def test_all_mistakes_of_all_files_are_reported_at_once_each_with_its_file(
         "first.yaml: cleaning.currency: needs the role 'currency' in sources.orders.columns",
         "second.yaml: selection.rules.max_segment_share: must be less than or equal to 1; got 7",
         "second.yaml: language: unknown setting; known: cleaning, clustering, contract, explanations, features, monitoring, pipeline, preparation, "
-        "privacy, publishing, report, seed, segments, selection, session, sources, time_zone",
+        "privacy, publishing, report, seed, segments, selection, session, sources, time_zone, tracking",
         "--set: time_zone: must be an IANA time zone such as 'Europe/Berlin'; got 'X'",
         "--set: publishing.roots: unknown setting; did you mean 'root'?",
     }
@@ -586,7 +613,7 @@ CHANGES = {
 
 def test_every_section_that_can_change_a_result_is_among_the_changes() -> None:
     assert {path.split(".")[0] for path in CHANGES} == set(Settings.model_fields) - {
-        "session", "publishing", "report"
+        "session", "publishing", "report", "tracking"
     }  # fmt: skip
 
 
@@ -606,6 +633,8 @@ def test_the_digest_changes_with_anything_that_can_change_a_result(
         "session.conf={spark.x: 1}",
         "publishing.root=elsewhere",
         "report.path=pages",
+        "tracking.mlflow.uri=http://127.0.0.1:5000",
+        "tracking.openlineage.to=events.jsonl",
     ],
 )
 def test_the_digest_does_not_change_with_where_a_run_happens(minimal: Path, change: str) -> None:

@@ -58,6 +58,9 @@ contract:
   consumers: {newsletter: [regulars]}
 monitoring: {protected: [town], benefit_segments: [regulars]}
 report: {path: lake/reports, picture: pca}
+tracking:
+  mlflow: {uri: "http://127.0.0.1:5000", experiment: shop, model: main.crm.shop, alias: champion}
+  openlineage: {to: lake/events.jsonl, namespace: shop}
 """
 #: What can be given in two ways.
 PLACES = (
@@ -137,6 +140,8 @@ FREE_TEXT: dict[str, tuple[tuple[str, ...], str]] = {
     "publishing.root": (NAMES, _PLACE),
     "publishing.models": (NAMES, _PLACE),
     "report.path": (NAMES, _PLACE),
+    "tracking.openlineage.to": (NAMES, _PLACE),
+    "tracking.mlflow.experiment": (NAMES, "is a name at the server, which takes it as a value"),
 }
 
 #: Where a text stands in an example, and how the table above calls it.
