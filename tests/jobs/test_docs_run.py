@@ -32,8 +32,8 @@ WHOLE = {"pipeline", "sources", "privacy", "publishing"}
 OUTSIDE = {"docker", "pip"}
 #: Programs that are called as they are.
 REAL = {"date"}
-#: Jobs compute unless it is told otherwise, see `is_cheap`; these do always.
-DEAR = {"replay"}
+#: Commands that take long and have tests of their own are read only; so are jobs that compute, see `is_cheap`.
+DEAR = {"erase", "gc", "replay"}
 JOBS = {f"{path.stem.replace('_', '-')}": path for path in (REPOSITORY / "jobs").glob("*.py")}
 
 #: Writes down how it was called, and ends as it is told.
