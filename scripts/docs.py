@@ -323,10 +323,12 @@ _MANY = 4
 
 def commands() -> str:
     """Every command of `spark-seg` with its arguments and options."""
-    found = list(every_command(typer.main.get_command(app)))
+    program: Any = typer.main.get_command(app)
+    found = list(every_command(program))
     options = [_option(parameter) for _, command in found for parameter in command.params]
     shared = {row for row in options if options.count(row) > _MANY}
-    text = table(("options of many commands", "effect"), sorted(shared))
+    anywhere = [_option(parameter) for parameter in program.params]
+    text = table(("options of many commands", "effect"), [*anywhere, *sorted(shared)])
     for name, command in found:
         words = [_usage(p) for p in command.params if p.param_type_name == "argument"]
         rows = [row for p in command.params if (row := _option(p))[1]]

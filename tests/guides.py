@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import docs
 import typer
 
 from spark_seg.cli import app
@@ -19,19 +17,8 @@ from spark_seg.cli import app
 REPOSITORY = Path(__file__).parents[1]
 
 
-@cache
-def scripts_docs() -> ModuleType:
-    """scripts/docs.py as a module."""
-    spec = importlib.util.spec_from_file_location("scripts_docs", REPOSITORY / "scripts" / "docs.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 #: Every guide, by its path in the repository.
-GUIDES = {str(path.relative_to(REPOSITORY)): path.read_text("utf-8") for path in scripts_docs().GUIDES}
+GUIDES = {str(path.relative_to(REPOSITORY)): path.read_text("utf-8") for path in docs.GUIDES}
 
 _FENCE = re.compile(r"^( *)```([^\n]*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 _COMMENT = re.compile(r"<!-- (.*) -->\n\Z")
@@ -89,7 +76,7 @@ def anchors(guide: str) -> set[str]:
 @cache
 def commands() -> dict[str, Any]:
     """Commands of `spark-seg` by their full names."""
-    return dict(scripts_docs().every_command(typer.main.get_command(app)))
+    return dict(docs.every_command(typer.main.get_command(app)))
 
 
 def command_of(words: list[str]) -> tuple[str, list[str]]:
@@ -102,5 +89,6 @@ def command_of(words: list[str]) -> tuple[str, list[str]]:
 
 
 def options_of(name: str) -> set[str]:
-    """Options of a command."""
-    return {option for parameter in commands()[name].params for option in parameter.opts}
+    """Options of a command, and those that may stand anywhere."""
+    anywhere: Any = typer.main.get_command(app)
+    return {option for parameter in (*commands()[name].params, *anywhere.params) for option in parameter.opts}

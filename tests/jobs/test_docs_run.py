@@ -32,7 +32,7 @@ WHOLE = {"pipeline", "sources", "privacy", "publishing"}
 OUTSIDE = {"docker", "pip"}
 #: Programs that are called as they are.
 REAL = {"date"}
-#: Commands that take long and have tests of their own are read only; so are jobs that compute, see `is_cheap`.
+#: Commands that take long and have tests of their own are read only, as are jobs that compute (`is_cheap`).
 DEAR = {"erase", "gc", "replay"}
 JOBS = {f"{path.stem.replace('_', '-')}": path for path in (REPOSITORY / "jobs").glob("*.py")}
 
@@ -226,8 +226,9 @@ def calls_of(block: Block, place: Path, known: dict[str, Any], code: str) -> lis
 
 def run_or_read(words: list[str], cli: Cli) -> None:
     """A command of spark-seg is executed when that takes a second or two; else its arguments are read."""
-    name, arguments = command_of(words)
-    if is_cheap(name, arguments):
+    remote = [word for word in words if word.startswith("sc://") or word == "--remote"]
+    name, arguments = command_of([word for word in words if word not in remote])
+    if not remote and is_cheap(name, arguments):
         ended = cli(words)
         assert ended.code in (0, 5), f"{' '.join(words)}: {ended.said}"
     else:
@@ -261,12 +262,13 @@ def read_job(words: list[str]) -> None:
 
 
 def read_script(program: str, words: list[str]) -> None:
-    """Options of a script stand in it or in the Python that it starts; names are files of its folder."""
+    """Options of a script stand in it or in the Python that it starts, and so does what it is told to do."""
     text = (REPOSITORY / program).read_text("utf-8")
-    for name in re.findall(r"scripts/\w+(?:\.py)?", text):
-        file = REPOSITORY / name
-        sources = [file] if file.suffix == ".py" else sorted(file.glob("*.py")) if file.is_dir() else []
+    for name in re.findall(r"scripts/\w+(?:\.py)?|(?<=-m )\w+", text):
+        place = REPOSITORY / "scripts" / name.removeprefix("scripts/")
+        sources = [place] if place.suffix == ".py" else sorted(place.glob("*.py"))
         text += "".join(source.read_text("utf-8") for source in sources)
-        if file.is_dir():
-            assert (file / f"{words[0]}.py").is_file(), f"{program} {words[0]}: no such name"
+    names = [word for word in words if not word.startswith("--")]
+    if "choices=" in text and names:
+        assert f'"{names[0]}"' in text, f"{program} {names[0]}: no such name"
     assert [word for word in words if word.startswith("--") and word not in text] == []

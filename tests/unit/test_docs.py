@@ -8,6 +8,7 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+import docs
 import pytest
 from guides import (
     GUIDES,
@@ -18,14 +19,12 @@ from guides import (
     commands,
     links,
     options_of,
-    scripts_docs,
     spans,
 )
 
 from spark_seg.config import Settings
 from spark_seg.tables import PUBLISHED
 
-docs = scripts_docs()
 every_guide = pytest.mark.parametrize("guide", GUIDES)
 
 #: Files that are the reader's own, or stand for any.
