@@ -1,6 +1,6 @@
 """Features of purchases: what is added up over a customer's rows of purchases, and formulas over it.
 
-Definitions: `recency_days`, `frequency`, `monetary` and `tenure_days` as the list of words in spark_seg/README.md.
+Definitions of `recency_days`, `frequency`, `monetary` and `tenure_days`: Words in spark_seg/README.md.
 """
 
 from __future__ import annotations
