@@ -29,7 +29,7 @@ EXAMPLE = next(block for block in BLOCKS if (block.guide, block.language) == ("R
 WHOLE = {"pipeline", "sources", "privacy", "publishing"}
 
 #: Programs of others: that they are called is all that is looked at.
-OUTSIDE = {"docker", "pip"}
+OUTSIDE = {"airflow", "databricks", "docker", "pip"}
 #: Programs that are called as they are.
 REAL = {"date"}
 #: Commands that take long and have tests of their own are read only, as are jobs that compute (`is_cheap`).
