@@ -214,7 +214,7 @@ def calls_of(block: Block, place: Path, known: dict[str, Any], code: str) -> lis
     caught.write_bytes(b"")
     environment = known | {"PATH": str(place / "bin"), "CAUGHT": str(caught), "CODE": code}
     ended = subprocess.run(
-        ["/bin/bash", "-u", "-c", block.text],
+        ["/bin/bash", "-eu" if code == "0" else "-u", "-c", block.text],
         check=False, env=environment, cwd=place, capture_output=True, text=True, timeout=20,
     )  # fmt: skip
     assert (ended.returncode == 0 or code != "0") and "not found" not in ended.stderr, (
