@@ -55,7 +55,7 @@ def score(address: str, configs: list[str]) -> dict[str, Any]:
         raise SystemExit("features and assignments must be published")
     name = f"models:/{settings.pipeline}@{settings.tracking.mlflow.alias}"
     made = mlflow.MlflowClient().get_model_version_by_alias(settings.pipeline, settings.tracking.mlflow.alias)
-    listed = mlflow.artifacts.load_dict(f"runs:/{made.run_id}/segments.json")
+    listed: Any = mlflow.artifacts.load_dict(f"runs:/{made.run_id}/segments.json")
     segments = {one["cluster"]: (one["segment_id"], one["name"]) for one in listed}
     labelled = mlflow.spark.load_model(name).transform(store.read_run("features", features.stamp))
     published = store.read_run("assignments", assigned.stamp).select(
