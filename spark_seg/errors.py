@@ -60,6 +60,10 @@ class NoModel(SegmentationError):
     exit_code = 7
 
 
+class Interrupted(SegmentationError):
+    """Something around the run failed that may be well at the next try: a network, a cluster, a disk."""
+
+
 class NoAcceptableCandidate(SegmentationError):
     """No clustering passes the business rules, or the data cannot be divided at all.
 

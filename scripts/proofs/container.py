@@ -79,9 +79,9 @@ def _by_steps(folder: Path) -> None:
     job = builder.tree("job")
     with Mounted(folder, job.layers, {}) as root:
         in_tree(root, job, [*job.entry, *job.command])
-        in_tree(
-            root, job, [*job.entry, "doctor", "--config", "conf/demo.yaml", "--config", "conf/local.yaml"]
-        )
+        configs = ["--config", "conf/demo.yaml", "--config", "conf/local.yaml"]
+        writable = ["--set", "publishing.root=/tmp/published"]
+        in_tree(root, job, [*job.entry, "doctor", *configs, *writable])
     _say(
         "job: --help and doctor as {}, {:,.0f} MB, {:,.0f} of them over the base", job.user, *job.megabytes()
     )

@@ -23,7 +23,7 @@ _TOOLS = ("chispa", "deltalake", "duckdb", "hypothesis", "pytest", "scikit-learn
 
 
 def versions() -> None:
-    """Each cell in an environment of its own, with Delta's jars as Spark fetches them by their coordinates."""
+    """Each cell in an environment of its own, with Delta's jars fetched by their coordinates."""
     wrong = []
     for python, spark, delta in MATRIX:
         with tempfile.TemporaryDirectory() as scratch:

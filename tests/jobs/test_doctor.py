@@ -159,24 +159,29 @@ def test_a_master_and_a_server_that_do_not_answer_are_told_by_doctor_and_job(
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "told", "code"),
     [
-        ("java.net.UnknownHostException: lake.example.org", "one was not (lake.example.org)"),
+        ("java.net.UnknownHostException: lake.example.org", "one was not (lake.example.org)", 1),
         (
             "org.apache.hadoop.security.AccessControlException: Permission denied: user=x, path=hdfs://a/b",
             "refused (hdfs://a/b)",
+            2,
         ),
-        ("ModuleNotFoundError: No module named 'spark_seg'", "scripts/build"),
-        ("java.lang.NoSuchMethodError: 'void org.apache.spark.sql.X'", "they do not"),
-        ("All masters are unresponsive! Giving up.", "run the same command again"),
-        ("java.io.IOException: No space left on device", "a disk is full"),
+        ("ModuleNotFoundError: No module named 'spark_seg'", "scripts/build", 2),
+        ("java.lang.NoSuchMethodError: 'void org.apache.spark.sql.X'", "they do not", 2),
+        ("All masters are unresponsive! Giving up.", "run the same command again", 1),
+        ("java.io.IOException: No space left on device", "a disk is full", 1),
     ],
 )
-def test_failures_of_the_surroundings_are_a_sentence_in_place_of_a_traceback(error: str, told: str) -> None:
+def test_failures_of_the_surroundings_are_a_sentence_in_place_of_a_traceback(
+    error: str, told: str, code: int
+) -> None:
+    """Those that may pass by themselves end with 1, which schedulers try again."""
     known = explained(PySparkException(error))
     assert known is not None
     assert told in known.render()
     assert "\n" not in known.render()
+    assert known.exit_code == code
 
 
 def test_a_fault_of_ours_keeps_its_traceback() -> None:
