@@ -11,8 +11,11 @@ from proofs.airflow import airflow
 from proofs.connect import connect
 from proofs.container import container
 from proofs.databricks import databricks
+from proofs.install import install
+from proofs.scale import scale
 from proofs.standalone import standalone
 from proofs.tracking import tracking
+from proofs.versions import versions
 
 PROOFS: dict[str, Callable[[], None]] = {
     "airflow": airflow,
@@ -20,7 +23,10 @@ PROOFS: dict[str, Callable[[], None]] = {
     "connect": connect,
     "container": container,
     "databricks": databricks,
+    "install": install,
+    "scale": scale,
     "tracking": tracking,
+    "versions": versions,
 }
 
 

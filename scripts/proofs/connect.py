@@ -1,4 +1,4 @@
-"""The whole pipeline over Spark Connect, and a part of the tests again."""
+"""The whole pipeline over Spark Connect, and the core tests again."""
 
 from __future__ import annotations
 
@@ -6,16 +6,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+from proofs.core import core_tests
 from proofs.demo import CONFIGS, RUN_ALL, arguments, in_local_mode, must
 from proofs.lakes import compared
 from proofs.servers import REPOSITORY, connect_server, ended
-
-#: Tests that hold on a server too; the others look at plans or at a session's own insides.
-PARITY = (
-    "tests/spark/test_rfm_oracle.py", "tests/spark/test_features.py", "tests/spark/test_clustering.py",
-    "tests/spark/test_sweep.py", "tests/spark/test_profiles.py", "tests/spark/test_surrogate.py",
-    "tests/delta/test_pipeline.py",
-)  # fmt: skip
 
 
 def connect() -> None:
@@ -29,6 +23,5 @@ def connect() -> None:
                 job = [sys.executable, str(RUN_ALL), *arguments(folder / name, *more, configs=CONFIGS[:1])]
                 must(ended(job, REPOSITORY, timeout=1800, SPARK_REMOTE=server.address))
                 print(f"connect: {name}: {compared(folder / name, folder / 'local')}")
-            tests = [sys.executable, "-m", "pytest", "-q", *PARITY]
-            told = must(ended(tests, REPOSITORY, timeout=3600, SPARK_REMOTE=server.address))
-            print(f"connect: {told.strip().splitlines()[-1]}")
+            told = core_tests(Path(sys.executable), SPARK_REMOTE=server.address)
+            print(f"connect: the core tests: {told}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from proofs.demo import CONFIGS, RUN_ALL, Failed, arguments, in_local_mode, must
@@ -46,10 +46,18 @@ def standalone() -> None:
             print(f"cluster: an executor killed while candidates were fitted, another came: {told}")
 
 
-def submitted(server: Server, root: Path, meanwhile: Callable[[], None] | None = None, **conf: str) -> None:
-    """run_all over the demo by spark-submit, from a folder that holds nothing of the checkout but what was
-    built. `meanwhile` is called once, when candidates are about to be fitted."""
-    settings = APPLICATION | conf
+def submitted(
+    server: Server,
+    root: Path,
+    meanwhile: Callable[[], None] | None = None,
+    lake: Path = REPOSITORY,
+    conf: Mapping[str, str] | None = None,
+) -> None:
+    """run_all over the demo by spark-submit: executors have nothing of the checkout but what was built.
+
+    `meanwhile` is called once, when candidates are about to be fitted. `lake`: the folder with `.demo/raw`.
+    """
+    settings = APPLICATION | dict(conf or {})
     command = [
         str(BIN / "spark-submit"), "--master", server.address, "--driver-memory", "2g",
         "--properties-file", str(REPOSITORY / "conf" / "spark-defaults.conf"),
@@ -59,7 +67,7 @@ def submitted(server: Server, root: Path, meanwhile: Callable[[], None] | None =
         str(RUN_ALL), *arguments(root, configs=CONFIGS[:1]),
     ]  # fmt: skip
     process = subprocess.Popen(
-        command, cwd=REPOSITORY, env=environment(), text=True, start_new_session=True,
+        command, cwd=lake, env=environment(), text=True, start_new_session=True,
         stdout=subprocess.PIPE, stderr=(root.parent / f"{root.name}.err").open("w"),
     )  # fmt: skip
     late = threading.Timer(3600, stop, [process.pid])
