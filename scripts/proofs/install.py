@@ -16,8 +16,10 @@ _UV = str(Path(sys.executable).parent / "uv")
 
 
 def install() -> None:
-    """A new environment has the wheel with its extra and nothing else, and a home that is empty; beside it lie
-    the demo's configuration and its raw tables."""
+    """A new environment has the wheel with its extra and nothing else, and a home that is empty.
+
+    Beside it lie the demo's configuration and its raw tables.
+    """
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         must(ended([str(REPOSITORY / "scripts" / "build")], REPOSITORY))

@@ -38,9 +38,8 @@ def scale() -> None:
             conf = logging(log) | {"spark.executor.memory": "1600m", "spark.sql.shuffle.partitions": "16"}
             submitted(server, folder / "published", lake=folder, conf=conf)
         customers = len(snapshot(folder / "published"))
-        print(
-            f"scale: {customers:,} customers in {time.monotonic() - started:.0f} s, the cluster's start included"
-        )
+        seconds = time.monotonic() - started
+        print(f"scale: {customers:,} customers in {seconds:.0f} s, the cluster's start included")
         told = told_by(log)
         _print(told)
         if len(told.busy) != 2 or min(told.busy.values()) < 0.3 * sum(told.busy.values()):
