@@ -105,10 +105,3 @@ def test_the_sentences_by_which_a_dag_knows_whether_something_was_written_are_th
     source = Path(str(jobs.__file__)).read_text(encoding="utf-8")
     assert '"was published already" if outcome.already_published else "published"' in source
     assert 'f"\\nrun {outcome.run_id} {how}"' in source
-
-
-@pytest.mark.slow
-def test_both_dags_run_and_publish_what_local_mode_publishes() -> None:
-    from proofs.airflow import airflow
-
-    airflow()

@@ -25,7 +25,7 @@ from landed import (
     write_delta,
     write_settings,
 )
-from proofs.servers import BIN, QUICK_JVM, REPOSITORY, cluster, ended
+from proofs.servers import BIN, QUICK_JVM, REPOSITORY, cluster, connect_server, ended
 
 #: One small fit: what is tested here is the way to it.
 LIGHT = (
@@ -277,8 +277,23 @@ def test_a_cluster_of_two_workers_gives_the_same_segments_from_the_zipped_packag
     assert executors == [1, 1]
     (run,) = published(shop / "cluster", "runs")
     assert run["code_version"] == "0.0.0+zipped"
-
-    def without_run(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        return [{k: v for k, v in row.items() if k != "run_id"} for row in rows]
-
     assert without_run(snapshot(shop / "cluster")) == without_run(snapshot(shop / "python"))
+
+
+def without_run(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{k: v for k, v in row.items() if k != "run_id"} for row in rows]
+
+
+def test_a_connect_server_gives_the_same_segments_with_and_without_keeping_frames(
+    shop: Path, by_launcher: dict[str, subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    with connect_server(tmp_path, {"spark.driver.memory": "1g"}) as server:
+        kept = config_for(shop, "connect")
+        job = [sys.executable, str(REPOSITORY / "jobs" / "run_all.py")]
+        result = ended([*job, "--remote", server.address, *arguments("", kept, sets=LIGHT)[1:]], cwd=shop)
+        assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+        never = config_for(shop, "never")
+        sets = (*LIGHT, "session.cache=never")
+        result = ended([*job, *arguments("", never, sets=sets)[1:]], cwd=shop, SPARK_REMOTE=server.address)
+        assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    assert snapshot(shop / "connect") == snapshot(shop / "never") == snapshot(shop / "python")

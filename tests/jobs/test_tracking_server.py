@@ -1,9 +1,8 @@
-"""Telling others of runs through the command line, and the whole of it with real servers."""
+"""Telling others of runs through the command line."""
 
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,6 @@ from landed import (
     write_settings,
 )
 from test_entry_points import LIGHT
-
-REPOSITORY = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -103,13 +100,3 @@ def test_an_address_without_mlflow_stops_a_run_before_it_starts(
     assert ended.code == 2
     assert "pip install 'spark-seg[mlflow]'" in ended.said
     assert not root.exists()
-
-
-@pytest.mark.slow
-def test_real_servers_are_told_and_stopped() -> None:
-    done = subprocess.run(
-        [str(REPOSITORY / "scripts" / "prove"), "tracking"],
-        capture_output=True, text=True, timeout=3000, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    assert "tracking: proved in " in done.stdout
