@@ -20,6 +20,7 @@ from landed import AS_OF, Cli, planted_orders, published
 from pyspark.sql import DataFrame, SparkSession
 from test_entry_points import LIGHT
 
+from spark_seg import Segmentation
 from spark_seg.config import load_settings
 
 BLOCKS = list(blocks())
@@ -171,20 +172,29 @@ def check_settings(block: Block, folder: Path) -> None:
 
 
 def run_python(block: Block, request: pytest.FixtureRequest) -> None:
-    """Everything of it is executed; a last expression must give rows."""
+    """Everything of it is executed; a last expression must give rows, or a segmentation."""
     place: Path = request.getfixturevalue("place")
-    names = {
-        "spark": request.getfixturevalue("spark"),
-        "settings": load_settings([place / "conf" / "shop.yaml"]),
-    }
+    spark: SparkSession = request.getfixturevalue("spark")
+    names = {"spark": spark, "orders": orders_of(spark)}
     *body, last = ast.parse(local(block.text, place)).body
     exec(compile(ast.Module(body, []), str(block), "exec"), names)
     if not isinstance(last, ast.Expr):
         exec(compile(ast.Module([last], []), str(block), "exec"), names)
         return
     value = eval(compile(ast.Expression(last.value), str(block), "eval"), names)
-    if value is not None:
+    if isinstance(value, Segmentation):
+        assert value.assignments.count() == 48
+        assert "How k was chosen" in value.report
+    elif value is not None:
         assert (value.count() if isinstance(value, DataFrame) else len(value)) > 0
+
+
+def orders_of(spark: SparkSession) -> DataFrame:
+    """What somebody has in a notebook: the shop's orders as a frame."""
+    rows = [(r["customer"], r["order_no"], r["created"], r["price"]) for r in planted_orders()]
+    return spark.createDataFrame(
+        rows, "customer string, order_id string, ordered_at timestamp, amount double"
+    )
 
 
 def run_shell(block: Block, request: pytest.FixtureRequest) -> None:
