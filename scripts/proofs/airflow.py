@@ -36,10 +36,12 @@ _LOCALLY = """
 import json, sys
 from spark_seg.cli import main
 for arguments in json.loads(sys.argv[1]):
+    code = 0
     try:
         main(arguments)
     except SystemExit as end:
-        print("CODE", arguments[0], end.code or 0)
+        code = end.code
+    print("CODE", arguments[0], code)
 """
 _PLACED = {"shop.assignments", "shop.profiles", "shop.rules", "shop.explanations"}
 _NEW = {
