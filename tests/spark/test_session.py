@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 from pyspark.storagelevel import StorageLevel
 
 from spark_seg.config import SessionSettings
-from spark_seg.errors import ConfigError
+from spark_seg.errors import ConfigError, SegmentationError
 from spark_seg.session import keep, release, start_session
 
 
@@ -114,3 +114,55 @@ def test_any_other_failure_to_keep_a_frame_is_told() -> None:
     for action in (keep, release):
         with pytest.raises(PySparkException, match="gone"):
             action(frame)
+
+
+class Unstartable:
+    """What starts Spark, on a machine where it cannot fetch its jars: the JVM says why, Python does not."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+        self.builder = self
+
+    def getActiveSession(self) -> None:  # noqa: N802 - as Spark calls it
+        return None
+
+    def appName(self, name: str) -> Unstartable:  # noqa: N802 - as Spark calls it
+        return self
+
+    def master(self, address: str) -> Unstartable:
+        return self
+
+    def config(self, key: str, value: str) -> Unstartable:
+        return self
+
+    def getOrCreate(self) -> None:  # noqa: N802 - as Spark calls it
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("jars", "error", "told"),
+    [
+        ([], RuntimeError("[JAVA_GATEWAY_EXITED] it exited"), "network: Delta's jars .io.delta:delta-spark_"),
+        ([], RuntimeError("UnknownHostException: lake.example.org"), "network: Delta's jars"),
+        (
+            ["x.jar"],
+            RuntimeError("UnknownHostException: lake.example.org"),
+            r"one was not \(lake.example.org\)",
+        ),
+    ],
+)
+def test_a_session_that_does_not_start_says_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch, jars: list[str], error: Exception, told: str
+) -> None:
+    monkeypatch.delenv("SPARK_REMOTE", raising=False)
+    monkeypatch.setattr("spark_seg.session.start.SparkSession", Unstartable(error))
+    monkeypatch.setattr("spark_seg.session.start.jars_beside_spark", lambda: jars)
+    with pytest.raises(SegmentationError, match=told):
+        start_session(SessionSettings())
+
+
+def test_an_error_that_nobody_knows_stays_what_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SPARK_REMOTE", raising=False)
+    monkeypatch.setattr("spark_seg.session.start.SparkSession", Unstartable(ValueError("a fault of ours")))
+    with pytest.raises(ValueError, match="a fault of ours"):
+        start_session(SessionSettings())
