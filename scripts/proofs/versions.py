@@ -10,8 +10,8 @@ from proofs.core import core_tests
 from proofs.demo import must
 from proofs.servers import REPOSITORY, ended
 
-#: Python, pyspark, delta-spark: each pair has a jar of Delta made for that Spark. Python 3.11 with Spark 4.2 is
-#: what all tests run on.
+#: Python, pyspark, delta-spark: each pair has a jar of Delta made for that Spark. Python 3.11 with Spark 4.2
+#: is what all tests run on.
 MATRIX = (
     ("3.11", "4.0.5", "4.4.0"),
     ("3.11", "4.1.4", "4.4.0"),
