@@ -71,9 +71,7 @@ class Segmentation:
     def table(self, name: Table) -> DataFrame:
         """Rows of one table of this run. Raises `SegmentationError` when there is no such table."""
         if name not in PUBLISHED:
-            raise ConfigError(
-                f"table: must be a published table; got {name!r}; {suggestion(name, PUBLISHED)}"
-            )
+            raise _no_table(name)
         return self._store.read_run(name, self._run.stamp)
 
     @cached_property
