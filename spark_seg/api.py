@@ -15,7 +15,7 @@ from typing import Any, Literal
 from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame, SparkSession
 
-from spark_seg.config import PublishingSettings, Settings, settings_of
+from spark_seg.config import EventsSource, OrdersSource, PublishingSettings, Settings, Source, settings_of
 from spark_seg.errors import ConfigError, suggestion
 from spark_seg.periods import parse_as_of
 from spark_seg.pipeline import known_run, make_plan, run_plan
@@ -28,14 +28,8 @@ from spark_seg.tables import PUBLISHED
 Table = Literal["assignments", "profiles", "rules", "explanations", "candidates", "features", "rejects"]
 
 _PIPELINE = "notebook"
-#: Source → roles that a frame must have, and those that it may have.
-_ROLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "orders": (
-        ("customer_id", "order_id", "ordered_at", "amount"),
-        ("line_id", "category", "currency", "status"),
-    ),
-    "events": (("customer_id", "occurred_at", "kind"), ("event_id", "subject")),
-}
+#: Frames with roles of their own. That of customers has any.
+_SOURCES: dict[str, type[Source]] = {"orders": OrdersSource, "events": EventsSource}
 _FRAME_HEIGHT = 900
 
 
@@ -188,9 +182,9 @@ def _mapped(source: str, frame: DataFrame, columns: Mapping[str, str]) -> dict[s
     if source == "customers":
         key = columns.get("customer_id", "customer_id")
         return {"customer_id": key} | {name: name for name in frame.columns if name != key}
-    required, optional = _ROLES[source]
-    known = {role: columns.get(role, role) for role in (*required, *optional)}
-    missing = [role for role in required if known[role] not in frame.columns]
+    roles = _SOURCES[source]
+    known = {role: columns.get(role, role) for role in (*roles.REQUIRED, *roles.OPTIONAL)}
+    missing = [role for role in roles.REQUIRED if known[role] not in frame.columns]
     if missing:
         raise ConfigError(
             [
@@ -204,7 +198,7 @@ def _mapped(source: str, frame: DataFrame, columns: Mapping[str, str]) -> dict[s
 
 def _check_names(columns: Mapping[str, str], mapped: Mapping[str, Mapping[str, str]]) -> None:
     used = {(role, column) for roles in mapped.values() for role, column in roles.items()}
-    known = {role for required, optional in _ROLES.values() for role in (*required, *optional)}
+    known = {role for source in _SOURCES.values() for role in (*source.REQUIRED, *source.OPTIONAL)}
     problems = [
         f"columns: {role!r} is no role; {suggestion(role, known)}"
         if role not in known

@@ -12,6 +12,7 @@ import typer
 from spark_seg.cli import doctor, jobs, persons, runs, segments, settings, show, tracking, upkeep
 from spark_seg.cli.terminal import Commands, errors
 from spark_seg.cli.unexpected import report
+from spark_seg.config import REMOTE
 from spark_seg.errors import NoAcceptableCandidate, SegmentationError
 
 app = typer.Typer(cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -24,12 +25,12 @@ app.add_typer(segments.app, name="segments")
 @app.callback()
 def _about(
     remote: Annotated[
-        str | None, typer.Option(help="Spark Connect server, sc://HOST:PORT; also SPARK_REMOTE.")
+        str | None, typer.Option(help=f"Spark Connect server, sc://HOST:PORT; also {REMOTE}.")
     ] = None,
 ) -> None:
     """Customer segmentation on Spark and Delta Lake."""
     if remote is not None:
-        os.environ["SPARK_REMOTE"] = remote
+        os.environ[REMOTE] = remote
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -22,7 +22,7 @@ from spark_seg.config.mapping import (
     SourcesSettings,
     TableRef,
 )
-from spark_seg.config.model import PrivacySettings, PublishingSettings, SessionSettings, Settings
+from spark_seg.config.model import REMOTE, PrivacySettings, PublishingSettings, SessionSettings, Settings
 from spark_seg.config.monitoring import MonitoringSettings
 from spark_seg.config.rfm_map import DEFAULT_MAP, RFM_SCORES, RfmRow, names_of
 from spark_seg.config.segments import (
@@ -47,6 +47,7 @@ __all__ = [
     "ALLOWED_FUNCTIONS",
     "DEFAULT_MAP",
     "HOLDOUT_MEASURES",
+    "REMOTE",
     "RFM_SCORES",
     "TIME_ROLES",
     "UNSEGMENTED",

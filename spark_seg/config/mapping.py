@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -122,44 +122,45 @@ def _check_roles(
 class Source(TableRef):
     """A table whose columns are mapped to roles."""
 
+    #: Roles that must be mapped, and those that may be.
+    REQUIRED: ClassVar[tuple[str, ...]] = ()
+    OPTIONAL: ClassVar[tuple[str, ...]] = ()
+
     lookups: tuple[Lookup, ...] = Field((), description="tables joined to bring more columns")
     columns: dict[str, ColumnMapping] = Field(description="canonical column → where it comes from")
     contract: Contract = Field(
         default_factory=Contract, description="what the table promises beyond that; see Contract"
     )
 
+    @model_validator(mode="after")
+    def _roles(self) -> Self:
+        _check_roles(self.columns, set(self.REQUIRED), set(self.OPTIONAL), self.contract)
+        return self
+
 
 class OrdersSource(Source):
     """Purchase lines. Roles: customer_id, order_id, ordered_at, amount; optional line_id, category,
     currency, status."""
 
-    @model_validator(mode="after")
-    def _roles(self) -> Self:
-        _check_roles(
-            self.columns,
-            {"customer_id", "order_id", "ordered_at", "amount"},
-            {"line_id", "category", "currency", "status"},
-            self.contract,
-        )
-        return self
+    REQUIRED = ("customer_id", "order_id", "ordered_at", "amount")
+    OPTIONAL = ("line_id", "category", "currency", "status")
 
 
 class EventsSource(Source):
     """Any other interaction. Roles: customer_id, occurred_at, kind; optional event_id, subject."""
 
-    @model_validator(mode="after")
-    def _roles(self) -> Self:
-        required, optional = {"customer_id", "occurred_at", "kind"}, {"event_id", "subject"}
-        _check_roles(self.columns, required, optional, self.contract)
-        return self
+    REQUIRED = ("customer_id", "occurred_at", "kind")
+    OPTIONAL = ("event_id", "subject")
 
 
 class CustomersSource(Source):
     """One row per customer. Role: customer_id; every other name becomes an attribute."""
 
+    REQUIRED = ("customer_id",)
+
     @model_validator(mode="after")
     def _roles(self) -> Self:
-        _check_roles(self.columns, {"customer_id"}, set(self.columns), self.contract)
+        _check_roles(self.columns, set(self.REQUIRED), set(self.columns), self.contract)
         for role in self.columns:
             identifier(role)
         return self
@@ -170,20 +171,16 @@ class ConsentsSource(Source):
     (true or false); optional decided_at: the latest decision counts, and of equal ones a refusal. Without
     it, any refusal counts."""
 
-    @model_validator(mode="after")
-    def _roles(self) -> Self:
-        _check_roles(self.columns, {"customer_id", "purpose", "granted"}, {"decided_at"}, self.contract)
-        return self
+    REQUIRED = ("customer_id", "purpose", "granted")
+    OPTIONAL = ("decided_at",)
 
 
 class RatesSource(Source):
     """Exchange rates into cleaning.currency. Roles: currency, rate (what one unit of it is worth); optional
     valid_from: day from which the rate holds until the next one of its currency."""
 
-    @model_validator(mode="after")
-    def _roles(self) -> Self:
-        _check_roles(self.columns, {"currency", "rate"}, {"valid_from"}, self.contract)
-        return self
+    REQUIRED = ("currency", "rate")
+    OPTIONAL = ("valid_from",)
 
 
 class SourcesSettings(Model):

@@ -32,6 +32,9 @@ from spark_seg.config.selection import (
 from spark_seg.config.tracking import TrackingSettings
 from spark_seg.errors import suggestion
 
+#: Spark's own environment variable for the address of a Spark Connect server.
+REMOTE = "SPARK_REMOTE"
+
 
 class SessionSettings(Model):
     """How Spark is started; changes no result."""

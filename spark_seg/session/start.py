@@ -18,7 +18,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
 import spark_seg
-from spark_seg.config import SessionSettings
+from spark_seg.config import REMOTE, SessionSettings
 from spark_seg.errors import ConfigError
 from spark_seg.session.causes import explained
 from spark_seg.session.kept import CACHE
@@ -41,8 +41,6 @@ _REDACTED = {
 }
 #: Needed for right results; set on an existing session too.
 _SEMANTICS = {"spark.sql.session.timeZone": "UTC", "spark.sql.ansi.enabled": "true"}
-#: Spark's own environment variable for the address of a Spark Connect server.
-REMOTE = "SPARK_REMOTE"
 
 
 def start_session(settings: SessionSettings) -> SparkSession:

@@ -12,7 +12,7 @@ from proofs.servers import free_port
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
-from spark_seg.cli.doctor import examined
+from spark_seg.cli.examination import examined
 from spark_seg.config import load_settings
 from spark_seg.session import explained
 
