@@ -68,19 +68,25 @@ def shape_of(model: Model, spark: SparkSession, folder: str) -> Shape:
 
 
 def _tree(rows: Sequence[Row], unit: bool) -> Tree:
-    """The tree that MLlib has saved: leaves are numbered by their label, inner nodes below zero."""
+    """The tree that MLlib has saved, its splits in MLlib's order: by level, and the largest first.
+
+    Leaves are numbered by their label, inner nodes below zero.
+    """
     nodes = {row["index"]: row for row in rows}
     children = {index: list(row["children"]) for index, row in nodes.items()}
     below = {child for own in children.values() for child in own}
     (root,) = nodes.keys() - below
-    order, stack = [], [root]
+    order, stack, levels = [], [root], {root: 0}
     while stack:
         order.append(stack.pop())
-        stack += reversed(children[order[-1]])
+        own = children[order[-1]]
+        stack += reversed(own)
+        levels |= dict.fromkeys(own, levels[order[-1]] + 1)
     places = {index: place for place, index in enumerate(order)}
     centres = np.array([nodes[index]["center"].toArray() for index in order])
     pairs = [[places[c] for c in children[i]] or [-1, -1] for i in order]
-    inner = tuple(places[i] for i in order if children[i])
+    split = sorted((i for i in order if children[i]), key=lambda i: (levels[i], -nodes[i]["size"]))
+    inner = tuple(places[i] for i in split)
     return Tree(in_geometry(centres, unit), np.array(pairs, dtype=np.int64), inner, len(inner) + 1, unit)
 
 

@@ -75,12 +75,12 @@ class Plan:
     @property
     def outputs(self) -> tuple[str, ...]:
         """Tables the run publishes, as far as its configuration asks for them."""
-        features, how, selection = self.settings.features, self.settings.clustering, self.settings.selection
+        features, how = self.settings.features, self.settings.clustering
         asked = {
             "activity": self.settings.publishing.keep_activity,
             "holdout": features.holdout_days is not None,
             "explanations": self.settings.explanations.customers,
-            "splits": "bisecting" in how.algorithms and selection.mode == "coreset",
+            "splits": "bisecting" in how.algorithms,
             # run_all judges the model before it where it may keep it.
             "drift": self.job != "run_all" or self.model_run is not None,
             "decisions": self.job != "run_all" or self.model_run is not None,

@@ -55,6 +55,7 @@ def train(plan: Plan, draft: Draft, features: DataFrame, progress: Progress) -> 
         said.extend(_told(plan, draft, swept, winner))
     model_path = resolved(f"{settings.publishing.models_path}/{plan.run_id}/{draft.attempt_id}")
     with draft.room("segments") as said:
+        swept = swept.with_tree(winner, vectors, settings.seed, model_path)
         clustering = swept.model(winner.algorithm, winner.k, vectors, model_path)
         model = PipelineModel([*preparation.model.stages, clustering])
         labelled = _labelled(draft, model, customers)

@@ -20,7 +20,7 @@ from pyspark.sql import functions as F
 from scipy.special import logsumexp
 from threadpoolctl import threadpool_limits
 
-from spark_seg.clustering import Fit, Model, best_fit, gaussians_of, mllib_model
+from spark_seg.clustering import Fit, Model, best_fit, gaussians_of, mllib_model, shape_of
 from spark_seg.config import ClusteringSettings, Settings
 from spark_seg.kernels import (
     Accumulator,
@@ -64,8 +64,8 @@ OnFit = Callable[[int, int], None]
 class Sweep:
     """Candidates with their figures, and what was fitted for them.
 
-    `coreset`: its customers. `splits`: the tree of bisecting with its largest k; none in mode `exact`,
-    where MLlib keeps its trees to itself.
+    `coreset`: its customers. `splits`: the tree of bisecting with its largest k, of which those with fewer
+    are cuts. In mode `exact` MLlib grows another tree for each k: see `with_tree`.
     """
 
     candidates: list[Candidate]
@@ -80,6 +80,24 @@ class Sweep:
         """Node of the bisecting tree → cluster of the candidate with k clusters."""
         tree = self.shapes.get(("bisecting", k))
         return {node: i for i, node in enumerate(tree.leaves)} if isinstance(tree, Tree) else {}
+
+    def with_tree(self, chosen: Candidate, frame: DataFrame, seed: int, folder: str) -> Sweep:
+        """With `splits` in mode `exact` too: of the chosen tree, or of the one with the largest k.
+
+        `frame`: `customer_id` and `vector`, read once then. `folder`: as in `model`.
+        """
+        grown = [pair for pair in self.fits if pair[0] == "bisecting"]
+        if not grown:
+            return self
+        pair = (chosen.algorithm, chosen.k)
+        pair = pair if pair in grown else max(grown)
+        tree = shape_of(self.fits[pair].model, frame.sparkSession, folder)
+        assert isinstance(tree, Tree)  # noqa: S101 - it is bisecting's
+        blocks = pack(frame, [], seed)
+        try:
+            return replace(self, shapes={pair: tree}, splits=tuple(measure_splits(blocks, tree)))
+        finally:
+            blocks.release()
 
     def model(self, algorithm: str, k: int, frame: DataFrame, folder: str) -> Model:
         """The candidate as MLlib model. `folder` may be written to, and may be overwritten afterwards."""

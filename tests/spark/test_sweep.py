@@ -420,6 +420,33 @@ def test_the_bisecting_tree_tells_which_cluster_splits_from_which(
         assert {s.node for s in children} <= set(leaves)
 
 
+@pytest.mark.parametrize("distance", ["euclidean", "cosine"])
+def test_in_mode_exact_the_tree_is_that_of_the_model_that_is_published(
+    spark: SparkSession, tmp_path: Path, distance: str
+) -> None:
+    points, _ = groups([(0, 0), (6, 1), (2, 7), (9, 9), (-3, 12)], seed=4, size=30)
+    frame = table(spark, points)
+    config = settings(
+        tmp_path, **{"selection.mode": "exact", "clustering.distance": distance, "selection.resamples": 0}
+    )
+    swept = sweep(frame, config)
+    assert not swept.splits
+    for chosen in (Candidate("bisecting", 4), Candidate("kmeans", 3)):
+        with_tree = swept.with_tree(chosen, frame, config.seed, str(tmp_path / "tree"))
+        k = chosen.k if chosen.algorithm == "bisecting" else config.selection.k_max
+        labels = found(swept, Candidate("bisecting", k), frame, tmp_path)
+        sizes = np.bincount(labels, minlength=k)
+        nodes = {split.node: split for split in with_tree.splits}
+        assert {c: nodes[n].customers for n, c in with_tree.leaves(k).items()} == dict(enumerate(sizes))
+        # By level, and of a level the largest first.
+        by_k = sorted((s for s in with_tree.splits if s.splits_at_k), key=lambda s: s.splits_at_k or 0)
+        assert [s.splits_at_k for s in by_k] == list(range(2, k + 1))
+        assert [s.parent for s in by_k[:2]] == [None, 0]
+        siblings = [s for s in by_k if s.parent == 0]
+        assert [s.customers for s in siblings] == sorted((s.customers for s in siblings), reverse=True)
+    frame.unpersist()
+
+
 def test_the_elbow_is_marked_where_the_cost_bends() -> None:
     costs = [100.0, 50.0, 20.0, 17.0, 15.0, 14.0]
     candidates = [Candidate("kmeans", k, cost=cost) for k, cost in enumerate(costs, start=2)]
