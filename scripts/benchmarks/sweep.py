@@ -103,8 +103,10 @@ def chosen(spark: SparkSession, rows: int) -> list[Comparison]:
         ks: list[int] = []
         for mode in ("coreset", "exact"):
             settings = settings_of(*free, f"selection.mode={mode}")
-            candidates = shared_sweep(canonical_layout(frame, rows), settings).candidates
-            ks += [c.k for c in choose(candidates, settings.selection) if c.chosen]
+            swept = shared_sweep(canonical_layout(frame, rows), settings)
+            structured = swept.structure is None or swept.structure.found
+            decided = choose(swept.candidates, settings.selection, structured=structured)
+            ks += [c.k for c in decided if c.chosen]
         frame.unpersist()
         results.append(against(f"sweep/chosen/{name}", ks[0], ks[1], "k"))
     return results

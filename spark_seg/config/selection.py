@@ -164,7 +164,7 @@ class SelectionSettings(Model):
     tolerance: Annotated[float, Field(ge=0, lt=1), NUMERIC] = Field(
         0.02,
         description="relative distance from the best index within which the smallest k wins; none for bic, "
-        "which weighs k itself",
+        "which weighs k itself, and without end where customers show no groups",
     )
 
     keep_within: Annotated[float, Field(ge=0, lt=1), NUMERIC] | None = Field(

@@ -46,10 +46,11 @@ def choose_candidate(
         replace(c, k=max(len(names), c.effective_k)) if c.algorithm == BASELINE else c
         for c in swept.candidates
     ]
-    candidates = choose(measured, settings.selection, before)
+    structure = swept.structure
+    structured = structure is None or structure.found
+    candidates = choose(measured, settings.selection, before, structured)
     draft.candidates = [candidate_row(c) for c in candidates]
     draft.metrics["coreset"] = swept.coreset
-    structure = swept.structure
     if structure is not None:
         draft.metrics["structure_margin"] = structure.margin
         if settings.selection.require_structure and not structure.found:

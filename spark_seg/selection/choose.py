@@ -10,6 +10,8 @@ from spark_seg.config import SelectionRules, SelectionSettings
 from spark_seg.selection.candidate import Candidate
 
 Rule = Callable[[Candidate, SelectionRules], str | None]
+#: Why a candidate may win whose index is not the best.
+_SIMPLER, _NO_GROUPS, _FORMER = "simpler", "no groups", "former"
 
 
 def _effective_k(c: Candidate, _: SelectionRules) -> str | None:
@@ -99,17 +101,22 @@ INDICES = {"silhouette": True, "davies_bouldin": False, "calinski_harabasz": Tru
 
 
 def choose(
-    candidates: Sequence[Candidate], settings: SelectionSettings, former: str | None = None
+    candidates: Sequence[Candidate],
+    settings: SelectionSettings,
+    former: str | None = None,
+    structured: bool = True,
 ) -> list[Candidate]:
     """The candidates again, in their order, with `accepted`, `chosen` and `reason` filled in.
 
     Candidates that pass every rule are accepted. Of them the stable ones compete, or all when none is; of
     these, those whose index is within `tolerance` (relative) of the best; the smallest k wins, then the
-    better index, then the name. `former`, the choice of the run before as `algorithm:k`, goes before all of
-    them while it is accepted and within `keep_within` of the best: consumers need not follow each whim of an
-    index. No candidate is chosen when none passes. A reason that a candidate came
-    with (it was never fitted, it is the baseline) stays, and it is not accepted. `settings.pick` overrides
-    all of this for a candidate that was fitted.
+    better index, then the name. Where customers show no groups (not `structured`) no index knows how many:
+    the smallest k wins, however good the index of others.
+
+    `former`, the choice of the run before as `algorithm:k`, goes before all of them while it is accepted and
+    within `keep_within` of the best: consumers need not follow each whim of an index. No candidate is chosen
+    when none passes. A reason that a candidate came with (it was never fitted, it is the baseline) stays, and
+    it is not accepted. `settings.pick` overrides all of this for a candidate that was fitted.
     """
     broken = [_objections(c, settings) for c in candidates]
     accepted = [c for c, reasons in zip(candidates, broken, strict=True) if not reasons]
@@ -119,18 +126,17 @@ def choose(
         figure = float(getattr(c, settings.index))
         return figure if higher_is_better else -figure
 
-    winner = None
+    winner, ground = None, _SIMPLER if structured else _NO_GROUPS
     competing = [c for c in accepted if _kept(c) >= settings.stable] or accepted
     if competing:
         best = max(value(c) for c in competing)
         margin = 0.0 if settings.index == "bic" else settings.tolerance * abs(best)
-        close = [c for c in competing if value(c) >= best - margin]
+        close = [c for c in competing if value(c) >= best - margin or not structured]
         winner = min(close, key=lambda c: (c.k, -value(c), c.algorithm))
         loyal = next((c for c in accepted if _pick_of(c) == former), None)
         if loyal is not None and _keeps(loyal, best, settings, value):
-            winner = loyal
+            winner, ground = loyal, _FORMER
             competing = competing if loyal in competing else [*competing, loyal]
-    stays = winner is not None and _pick_of(winner) == former
     if settings.pick is not None:
         winner = next((c for c in candidates if _pick_of(c) == settings.pick and not c.reason), None)
     result = []
@@ -143,11 +149,11 @@ def choose(
         elif reasons:
             result.append(replace(c, accepted=False, chosen=False, reason="; ".join(reasons)))
         elif c is winner:
-            told = _why(c, competing, len(accepted), settings, value, stays)
+            told = _why(c, competing, len(accepted), settings, value, ground)
             result.append(replace(c, accepted=True, chosen=True, reason=told))
         else:
             assert winner is not None  # noqa: S101 - somebody is accepted, so somebody won
-            told = _why_not(c, winner, settings, value, stays) if c in competing else _unstable(c, winner)
+            told = _why_not(c, winner, settings, value, ground) if c in competing else _unstable(c, winner)
             result.append(replace(c, accepted=True, reason=told))
     return result
 
@@ -189,16 +195,21 @@ def _why(
     accepted: int,
     settings: SelectionSettings,
     value: Callable[[Candidate], float],
-    stays: bool,
+    ground: str,
 ) -> str:
     best = max(competing, key=value)
     among = f"{len(competing)} stable of " if len(competing) < accepted else ""
     if best is winner:
         return f"best {settings.index} of {among}{accepted} acceptable candidates"
-    if stays and settings.keep_within is not None:
+    if ground == _FORMER:
         return (
             f"the choice of the former run, within {settings.keep_within:.0%} of the best {settings.index} "
             f"({best.label}: {getattr(best, settings.index):.3f})"
+        )
+    if ground == _NO_GROUPS:
+        return (
+            f"smallest k: without groups the best {settings.index} ({best.label}: "
+            f"{getattr(best, settings.index):.3f}) says nothing"
         )
     return (
         f"smallest k within {settings.tolerance:.0%} of the best {settings.index} "
@@ -223,11 +234,13 @@ def _why_not(
     winner: Candidate,
     settings: SelectionSettings,
     value: Callable[[Candidate], float],
-    stays: bool,
+    ground: str,
 ) -> str:
     shown = _shown(c, settings.index)
-    if value(c) > value(winner) and stays:
+    if value(c) > value(winner) and ground == _FORMER:
         return f"{shown}, but not better enough than {winner.label}, the choice of the former run"
+    if value(c) > value(winner) and ground == _NO_GROUPS:
+        return f"{shown} says nothing without groups, and {winner.label} is simpler"
     if value(c) > value(winner):
         return f"{shown} is within {settings.tolerance:.0%} of {winner.label}, which is simpler"
     return f"{shown}, behind {winner.label} with {getattr(winner, settings.index):.3f}"

@@ -232,6 +232,25 @@ def test_the_smallest_k_within_the_tolerance_of_the_best_wins() -> None:
     assert at_zero.k == 5
 
 
+def test_without_groups_the_smallest_acceptable_k_wins_however_good_the_index_of_others() -> None:
+    rejected, plain = candidate(k=2, silhouette=0.9), candidate("mixture", k=3, silhouette=0.2)
+    better, best = candidate("bisecting", k=3, silhouette=0.3), candidate(k=5, silhouette=0.5)
+    shaky = candidate("mixture", k=3, silhouette=0.4, weakest=0.7)
+    given, settings = [rejected, plain, better, best, shaky], SelectionSettings(rules=RULES_USED)
+    result = choose(given, settings, structured=False)
+    assert [(c.chosen, c.reason) for c in result[1:4]] == [
+        (False, "silhouette 0.200, behind bisecting k=3 with 0.300"),
+        (True, "smallest k: without groups the best silhouette (kmeans k=5: 0.500) says nothing"),
+        (False, "silhouette 0.500 says nothing without groups, and bisecting k=3 is simpler"),
+    ]
+    assert not result[0].accepted and not result[4].chosen
+    assert next(c for c in choose(given, settings) if c.chosen).label == best.label
+    # Consumers need not follow here either.
+    near = candidate(k=4, silhouette=0.49)
+    stays = choose([*given, near], settings, "kmeans:4", structured=False)
+    assert next(c for c in stays if c.chosen).label == near.label
+
+
 def test_a_candidate_exactly_on_the_tolerance_is_within_it() -> None:
     winner = chosen(candidate(k=5, silhouette=0.5), candidate(k=3, silhouette=0.375), tolerance=0.25)
     assert winner is not None
