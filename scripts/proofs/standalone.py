@@ -1,11 +1,12 @@
-"""The whole pipeline by spark-submit on a cluster of two workers, from the packed package."""
+"""The whole pipeline by spark-submit on a cluster of two workers, from what scripts/build makes."""
 
 from __future__ import annotations
 
 import subprocess
+import sys
 import tempfile
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from proofs.demo import CONFIGS, RUN_ALL, Failed, arguments, in_local_mode, must
@@ -21,6 +22,13 @@ APPLICATION = LOOPBACK | {
     "spark.sql.shuffle.partitions": "4",
     "spark.databricks.delta.snapshotPartitions": "2",
 }
+#: For workers whose Python has what the package depends on; and for those whose Python has nothing.
+_PACKAGE = ("--py-files", str(REPOSITORY / "dist" / "spark_seg.zip"))
+_PACKED = (
+    "--archives", f"{REPOSITORY / 'dist' / 'environment.tar.gz'}#environment",
+    "--conf", "spark.pyspark.python=./environment/bin/python",
+    "--conf", f"spark.pyspark.driver.python={sys.executable}",
+)  # fmt: skip
 #: The line after which candidates are fitted.
 _FITTING = " prepare "
 
@@ -29,13 +37,14 @@ def standalone() -> None:
     """Assignments on the cluster are those of local mode, also when an executor is killed in the middle."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        must(ended([str(REPOSITORY / "scripts" / "build")], REPOSITORY))
+        must(ended([str(REPOSITORY / "scripts" / "build"), "--environment"], REPOSITORY, timeout=900))
         in_local_mode(folder / "local")
         print("cluster: local mode has published")
         with cluster(folder / "servers") as server:
-            submitted(server, folder / "submitted")
+            submitted(server, folder / "submitted", python=_PACKED)
             told = compared(folder / "submitted", folder / "local")
-            print(f"cluster: {told}; executors on the two workers: {executors(folder / 'servers')}")
+            print(f"cluster: {told}; executors on the two workers: {executors(folder / 'servers')}, with")
+            print("cluster: no Python packages but those of environment.tar.gz")
             killed: list[int] = []
             submitted(server, folder / "wounded", lambda: killed.append(kill_an_executor(server)))
             if not killed or sum(executors(folder / "servers")) != 5:
@@ -52,18 +61,19 @@ def submitted(
     meanwhile: Callable[[], None] | None = None,
     lake: Path = REPOSITORY,
     conf: Mapping[str, str] | None = None,
+    python: Sequence[str] = _PACKAGE,
 ) -> None:
     """run_all over the demo by spark-submit: executors have nothing of the checkout but what was built.
 
     `meanwhile` is called once, when candidates are about to be fitted. `lake`: the folder with `.demo/raw`.
+    `python`: what executors run and import.
     """
     settings = APPLICATION | dict(conf or {})
     command = [
         str(BIN / "spark-submit"), "--master", server.address, "--driver-memory", "2g",
         "--properties-file", str(REPOSITORY / "conf" / "spark-defaults.conf"),
         "--driver-java-options", QUICK_JVM,
-        "--py-files", str(REPOSITORY / "dist" / "spark_seg.zip"),
-        *(part for key, value in settings.items() for part in ("--conf", f"{key}={value}")),
+        *python, *(part for key, value in settings.items() for part in ("--conf", f"{key}={value}")),
         str(RUN_ALL), *arguments(root, configs=CONFIGS[:1]),
     ]  # fmt: skip
     process = subprocess.Popen(
