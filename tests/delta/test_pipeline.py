@@ -419,11 +419,12 @@ def test_case_11_of_two_writers_of_one_revision_one_is_committed_and_the_other_l
 # ---------------------------------------------------------------- the holdout period, and a tree
 
 
+@pytest.mark.parametrize("mode", ["coreset", "exact"])
 def test_segments_are_held_against_what_followed_and_the_tree_is_published(
-    spark: SparkSession, landed: Shop
+    spark: SparkSession, landed: Shop, mode: str
 ) -> None:
     day, orders = date(2024, 6, 1), shop()
-    changes = {"clustering.algorithms": "[bisecting]", "features.holdout_days": 14}
+    changes = {"clustering.algorithms": "[bisecting]", "features.holdout_days": 14, "selection.mode": mode}
     changes |= {f"clustering.{name}": "{bisecting: 5}" for name in ("restarts", "max_iterations")}
     settings = settings_for(landed.root, **(CHEAP | changes))
     outcome = run(spark, settings, as_of=day)
