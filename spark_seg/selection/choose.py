@@ -208,8 +208,8 @@ def _why(
         )
     if ground == _NO_GROUPS:
         return (
-            f"smallest k: without groups the best {settings.index} ({best.label}: "
-            f"{getattr(best, settings.index):.3f}) says nothing"
+            f"smallest k: without groups a better {settings.index} ({best.label}: "
+            f"{getattr(best, settings.index):.3f}) is no reason for more segments"
         )
     return (
         f"smallest k within {settings.tolerance:.0%} of the best {settings.index} "
@@ -240,7 +240,7 @@ def _why_not(
     if value(c) > value(winner) and ground == _FORMER:
         return f"{shown}, but not better enough than {winner.label}, the choice of the former run"
     if value(c) > value(winner) and ground == _NO_GROUPS:
-        return f"{shown} says nothing without groups, and {winner.label} is simpler"
+        return f"{shown} is without groups no reason for more segments than {winner.label} has"
     if value(c) > value(winner):
         return f"{shown} is within {settings.tolerance:.0%} of {winner.label}, which is simpler"
     return f"{shown}, behind {winner.label} with {getattr(winner, settings.index):.3f}"

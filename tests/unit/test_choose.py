@@ -240,8 +240,11 @@ def test_without_groups_the_smallest_acceptable_k_wins_however_good_the_index_of
     result = choose(given, settings, structured=False)
     assert [(c.chosen, c.reason) for c in result[1:4]] == [
         (False, "silhouette 0.200, behind bisecting k=3 with 0.300"),
-        (True, "smallest k: without groups the best silhouette (kmeans k=5: 0.500) says nothing"),
-        (False, "silhouette 0.500 says nothing without groups, and bisecting k=3 is simpler"),
+        (
+            True,
+            "smallest k: without groups a better silhouette (kmeans k=5: 0.500) is no reason for more segments",
+        ),
+        (False, "silhouette 0.500 is without groups no reason for more segments than bisecting k=3 has"),
     ]
     assert not result[0].accepted and not result[4].chosen
     assert next(c for c in choose(given, settings) if c.chosen).label == best.label
