@@ -242,7 +242,8 @@ def test_without_groups_the_smallest_acceptable_k_wins_however_good_the_index_of
         (False, "silhouette 0.200, behind bisecting k=3 with 0.300"),
         (
             True,
-            "smallest k: without groups a better silhouette (kmeans k=5: 0.500) is no reason for more segments",
+            "smallest k: without groups a better silhouette (kmeans k=5: 0.500) is no reason for more "
+            "segments",
         ),
         (False, "silhouette 0.500 is without groups no reason for more segments than bisecting k=3 has"),
     ]
