@@ -171,8 +171,9 @@ def _sql_double(number: float) -> str:
 
 
 def _sql_text(text: str) -> str:
-    """A string literal. Databases disagree about a backslash in one, so it stands outside."""
-    return "'" + text.replace("'", "''").replace("\\", "' || chr(92) || '") + "'"
+    """A string literal. Databases, and versions of Spark, disagree about quotes and backslashes in one, so
+    these stand outside."""
+    return "'" + re.sub(r"['\\]", lambda m: f"' || chr({ord(m[0])}) || '", text) + "'"
 
 
 def _range(low: float | None, high: float | None) -> str:

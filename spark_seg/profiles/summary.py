@@ -191,9 +191,11 @@ _FACT = {"kind": "string", "name": "string", "text": "string", "value": "double"
          "money": MONEY.simpleString()}  # fmt: skip
 
 
-def _fact(kind: str, name: str | Column, **parts: Column) -> Column:
-    told = {"kind": F.lit(kind), "name": F.lit(name) if isinstance(name, str) else name, **parts}
-    return F.struct(*(told.get(n, F.lit(None)).cast(t).alias(n) for n, t in _FACT.items()))
+def _fact(kind: str, name: str | Column, **given: Column) -> Column:
+    told = {"kind": F.lit(kind), "name": F.lit(name) if isinstance(name, str) else name, **given}
+    # Spark before 4.2 forgets names that a struct has from aliases where a child is resolved late.
+    parts = {n: told.get(n, F.lit(None)).cast(t) for n, t in _FACT.items()}
+    return F.named_struct(*(part for n, column in parts.items() for part in (F.lit(n), column)))
 
 
 def _added_up(facts: DataFrame) -> DataFrame:

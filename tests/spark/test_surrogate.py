@@ -297,7 +297,7 @@ def test_without_a_difference_there_is_one_rule_for_all(
     surrogate = fitted(frame, FEW, smallest=1)
     assert surrogate == Surrogate(FEW, Leaf(said), (Rule(1, said, ()),))
     assert surrogate.rules[0].text() == "all customers"
-    assert surrogate.case_sql({said: "it's"}) == "CASE\n  WHEN TRUE THEN 'it''s'\nEND"
+    assert surrogate.case_sql({said: "it's"}) == "CASE\n  WHEN TRUE THEN 'it' || chr(39) || 's'\nEND"
     (row,) = frame.select(surrogate.column().alias("rule")).distinct().collect()
     assert row["rule"] == 1
     (figures,) = measure_rules(frame, "label", surrogate)
