@@ -11,7 +11,7 @@ from configured import KEY
 from proofs.servers import KEPT_CLASSES
 from pyspark.sql import SparkSession
 
-from spark_seg.config import SessionSettings
+from spark_seg.config import REMOTE, SessionSettings
 from spark_seg.session import start_session
 
 #: Before any JVM starts, which hands it on to the workers.
@@ -48,6 +48,13 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     session = start_session(SessionSettings(master="local[2]", app_name="spark_seg tests", conf=conf))
     yield session
     session.stop()
+
+
+@pytest.fixture
+def classic() -> None:
+    """For tests that look at plans or jobs, which Spark Connect shows nobody."""
+    if os.environ.get(REMOTE):
+        pytest.skip("over Spark Connect there are no plans to look at")
 
 
 @pytest.fixture

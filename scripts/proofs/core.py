@@ -22,6 +22,9 @@ CORE = (
 def core_tests(python: Path, **env: str) -> str:
     """pytest's last line about the core tests. Raises `Failed` when one did not pass."""
     done: subprocess.CompletedProcess[str] = ended(
-        [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", *CORE], REPOSITORY, timeout=3600, **env
+        [str(python), "-m", "pytest", "-rfE", "--tb=line", "-p", "no:cacheprovider", *CORE],
+        REPOSITORY,
+        timeout=3600,
+        **env,
     )
     return must(done).strip().splitlines()[-1]

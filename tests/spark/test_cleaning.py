@@ -569,6 +569,7 @@ def test_case_24_rows_of_the_future_and_before_1970_are_counted_and_kept_apart(
         assert "got 80.0% (4 before_earliest, 4 after_as_of)" in (check(counts, max_reject_share=0.7) or "")
 
 
+@pytest.mark.usefixtures("classic")
 def test_cleaning_shuffles_once_and_reads_its_source_once(spark: SparkSession) -> None:
     """One exchange for the duplicates; everything that follows finds a customer in one place."""
     kept = clean_orders(orders(spark, MIXED), RULES).kept

@@ -198,6 +198,7 @@ def counted_jobs(spark: SparkSession, group: str) -> Iterator[list[int]]:
     jobs += spark.sparkContext.statusTracker().getJobIdsForGroup(group)
 
 
+@pytest.mark.usefixtures("classic")
 def test_the_number_of_jobs_does_not_grow_with_the_number_of_clusterings(spark: SparkSession) -> None:
     rng = np.random.default_rng(3)
     points, own = rng.normal(size=(40, 2)), rng.integers(0, 2, size=40)

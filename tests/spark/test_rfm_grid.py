@@ -118,7 +118,8 @@ def by_id(frame: DataFrame) -> dict[int, tuple[int | None, ...]]:
 def as_stored(spark: SparkSession, cuts: Mapping[str, Sequence[float]]) -> list[Row]:
     """Cut points as they come back from the table of runs."""
     field = next(field for field in RUNS.fields if field.name == "cut_points")
-    frame = spark.createDataFrame([(tuple(cuts.items()),)], f"cut_points {field.type.simpleString()}")
+    rows = [([(name, list(points)) for name, points in cuts.items()],)]
+    frame = spark.createDataFrame(rows, f"cut_points {field.type.simpleString()}")
     row = frame.first()
     assert row is not None
     return list(row["cut_points"])
