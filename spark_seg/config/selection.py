@@ -163,8 +163,8 @@ class SelectionSettings(Model):
     )
     tolerance: Annotated[float, Field(ge=0, lt=1), NUMERIC] = Field(
         0.02,
-        description="relative distance from the best index within which the smallest k wins; none for bic, "
-        "which weighs k itself, and without end where customers show no groups",
+        description="relative distance from the best index within which the smallest k wins, at any distance "
+        "where customers show no groups; none for bic, which weighs k itself",
     )
 
     keep_within: Annotated[float, Field(ge=0, lt=1), NUMERIC] | None = Field(

@@ -110,8 +110,8 @@ def choose(
 
     Candidates that pass every rule are accepted. Of them the stable ones compete, or all when none is; of
     these, those whose index is within `tolerance` (relative) of the best; the smallest k wins, then the
-    better index, then the name. Where customers show no groups (not `structured`) no index knows how many:
-    the smallest k wins, however good the index of others.
+    better index, then the name. Where customers show no groups (not `structured`) no index but bic, which
+    weighs k itself, knows how many: the smallest k wins, however good the index of others.
 
     `former`, the choice of the run before as `algorithm:k`, goes before all of them while it is accepted and
     within `keep_within` of the best: consumers need not follow each whim of an index. No candidate is chosen
@@ -126,12 +126,13 @@ def choose(
         figure = float(getattr(c, settings.index))
         return figure if higher_is_better else -figure
 
-    winner, ground = None, _SIMPLER if structured else _NO_GROUPS
+    blind = not structured and settings.index != "bic"
+    winner, ground = None, _NO_GROUPS if blind else _SIMPLER
     competing = [c for c in accepted if _kept(c) >= settings.stable] or accepted
     if competing:
         best = max(value(c) for c in competing)
         margin = 0.0 if settings.index == "bic" else settings.tolerance * abs(best)
-        close = [c for c in competing if value(c) >= best - margin or not structured]
+        close = [c for c in competing if value(c) >= best - margin or blind]
         winner = min(close, key=lambda c: (c.k, -value(c), c.algorithm))
         loyal = next((c for c in accepted if _pick_of(c) == former), None)
         if loyal is not None and _keeps(loyal, best, settings, value):

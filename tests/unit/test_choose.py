@@ -249,6 +249,10 @@ def test_without_groups_the_smallest_acceptable_k_wins_however_good_the_index_of
     ]
     assert not result[0].accepted and not result[4].chosen
     assert next(c for c in choose(given, settings) if c.chosen).label == best.label
+    # bic weighs k itself, and knows of long groups that k-means does not see.
+    likely = [replace(c, bic=-float(c.k)) for c in given]
+    by_bic = choose(likely, settings.model_copy(update={"index": "bic"}), structured=False)
+    assert next(c for c in by_bic if c.chosen).label == best.label
     # Consumers need not follow here either.
     near = candidate(k=4, silhouette=0.49)
     stays = choose([*given, near], settings, "kmeans:4", structured=False)
