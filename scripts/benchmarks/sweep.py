@@ -104,8 +104,7 @@ def chosen(spark: SparkSession, rows: int) -> list[Comparison]:
         for mode in ("coreset", "exact"):
             settings = settings_of(*free, f"selection.mode={mode}")
             swept = shared_sweep(canonical_layout(frame, rows), settings)
-            structured = swept.structure is None or swept.structure.found
-            decided = choose(swept.candidates, settings.selection, structured=structured)
+            decided = choose(swept.candidates, settings.selection, structured=swept.structured)
             ks += [c.k for c in decided if c.chosen]
         frame.unpersist()
         results.append(against(f"sweep/chosen/{name}", ks[0], ks[1], "k"))

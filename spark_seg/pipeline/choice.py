@@ -46,11 +46,10 @@ def choose_candidate(
         replace(c, k=max(len(names), c.effective_k)) if c.algorithm == BASELINE else c
         for c in swept.candidates
     ]
-    structure = swept.structure
-    structured = structure is None or structure.found
-    candidates = choose(measured, settings.selection, before, structured)
+    candidates = choose(measured, settings.selection, before, swept.structured)
     draft.candidates = [candidate_row(c) for c in candidates]
     draft.metrics["coreset"] = swept.coreset
+    structure = swept.structure
     if structure is not None:
         draft.metrics["structure_margin"] = structure.margin
         if settings.selection.require_structure and not structure.found:

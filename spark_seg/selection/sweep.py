@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 
 import numpy as np
 from pyspark import inheritable_thread_target
@@ -20,7 +20,7 @@ from pyspark.sql import functions as F
 from scipy.special import logsumexp
 from threadpoolctl import threadpool_limits
 
-from spark_seg.clustering import Fit, Model, best_fit, gaussians_of, mllib_model, shape_of
+from spark_seg.clustering import Fit, best_fit, gaussians_of
 from spark_seg.config import ClusteringSettings, Settings
 from spark_seg.kernels import (
     Accumulator,
@@ -42,9 +42,10 @@ from spark_seg.selection.choose import broken_rules
 from spark_seg.selection.criteria import with_criteria
 from spark_seg.selection.estimate import estimated_cost
 from spark_seg.selection.indices import measure
-from spark_seg.selection.splits import Split, measure_splits
+from spark_seg.selection.splits import measure_splits
 from spark_seg.selection.stability import stability
-from spark_seg.selection.structure import Structure, find_structure
+from spark_seg.selection.structure import find_structure
+from spark_seg.selection.swept import Pair, Sweep
 
 #: The standard RFM grid, measured like a candidate, never chosen.
 BASELINE = "rfm_grid"
@@ -54,56 +55,8 @@ _GAIN = 1e-4
 #: Restarts of each refit that judges stability.
 _REFIT_RESTARTS = 3
 
-#: (algorithm, k)
-Pair = tuple[str, int]
 #: Called as on_fit(done, total).
 OnFit = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """Candidates with their figures, and what was fitted for them.
-
-    `coreset`: its customers. `splits`: the tree of bisecting with its largest k, of which those with fewer
-    are cuts. In mode `exact` MLlib grows another tree for each k: see `with_tree`.
-    """
-
-    candidates: list[Candidate]
-    distance: str
-    fits: dict[Pair, Fit] = field(default_factory=dict)
-    shapes: dict[Pair, Shape] = field(default_factory=dict)
-    coreset: int = 0
-    structure: Structure | None = None
-    splits: tuple[Split, ...] = ()
-
-    def leaves(self, k: int) -> dict[int, int]:
-        """Node of the bisecting tree → cluster of the candidate with k clusters."""
-        tree = self.shapes.get(("bisecting", k))
-        return {node: i for i, node in enumerate(tree.leaves)} if isinstance(tree, Tree) else {}
-
-    def with_tree(self, chosen: Candidate, frame: DataFrame, seed: int, folder: str) -> Sweep:
-        """With `splits` in mode `exact` too: of the chosen tree, or of the one with the largest k.
-
-        `frame`: `customer_id` and `vector`, read once then. `folder`: as in `model`.
-        """
-        grown = [pair for pair in self.fits if pair[0] == "bisecting"]
-        if not grown:
-            return self
-        pair = (chosen.algorithm, chosen.k)
-        pair = pair if pair in grown else max(grown)
-        tree = shape_of(self.fits[pair].model, frame.sparkSession, folder)
-        assert isinstance(tree, Tree)  # noqa: S101 - it is bisecting's
-        blocks = pack(frame, [], seed)
-        try:
-            return replace(self, shapes={pair: tree}, splits=tuple(measure_splits(blocks, tree)))
-        finally:
-            blocks.release()
-
-    def model(self, algorithm: str, k: int, frame: DataFrame, folder: str) -> Model:
-        """The candidate as MLlib model. `folder` may be written to, and may be overwritten afterwards."""
-        if (algorithm, k) in self.fits:
-            return self.fits[algorithm, k].model
-        return mllib_model(self.shapes[algorithm, k], frame.sparkSession, self.distance, folder)
 
 
 def sweep(
