@@ -9,11 +9,12 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
 
-from spark_seg.kernels.shapes import Floats, Ints
+from spark_seg.kernels.shapes import Floats, Ints, Rows
 
 _ROWS = 4096
 _PARTS = ("points", "draws", "labels", "measures")
@@ -31,6 +32,11 @@ class Block:
     draws: Floats
     labels: Ints
     measures: Floats
+
+    @cached_property
+    def rows(self) -> Rows:
+        """The points, each with weight 1."""
+        return Rows(self.points, np.ones(len(self.points)))
 
 
 class Accumulator:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from spark_seg.kernels.shapes import Centres, Floats, Gaussians, Ints, Tree, directions
+from spark_seg.kernels.shapes import Centres, Floats, Gaussians, Ints, Rows, Tree, directions
 
 #: EM stops when the log-likelihood gains less than this per customer, as scikit-learn's does. MLlib's
 #: own limit is on the sum: the same number would mean sooner on few customers and never on many.
@@ -27,20 +27,20 @@ def screen_kmeans(
     seed: int,
     iterations: int,
     unit: bool,
-    start: Centres | None = None,
 ) -> tuple[Centres, float]:
-    """One fit and its cost, from centres that are spread out or from `start`.
+    """One fit and its cost. `points` are directions when `unit`."""
+    centres = _spread(points, weights, k, np.random.default_rng([seed, k]))
+    return _lloyd(Rows(points, weights), Centres(centres, unit), iterations)
 
-    `points` are directions when `unit`.
-    """
-    shape = start or Centres(_spread(points, weights, k, np.random.default_rng([seed, k])), unit)
+
+def _lloyd(rows: Rows, shape: Centres, iterations: int) -> tuple[Centres, float]:
     loss = np.inf
     for _ in range(iterations):
-        figures = shape.figures(points, weights)
+        figures = shape.figures(rows)
         if not figures[0] < loss * (1 - _GAIN):
             return shape, float(figures[0])
         loss, shape = float(figures[0]), shape.improved(figures)
-    return shape, float(shape.figures(points, weights)[0])
+    return shape, float(shape.figures(rows)[0])
 
 
 def best_of_restarts(
@@ -53,10 +53,8 @@ def best_of_restarts(
     first = min(iterations, _TRIAL)
     tried = [screen_kmeans(points, weights, k, seed + i, first, unit) for i in range(restarts)]
     promising = sorted(range(restarts), key=lambda i: tried[i][1])[:_FINALISTS]
-    ended = {
-        i: screen_kmeans(points, weights, k, seed, iterations - first, unit, start=tried[i][0])
-        for i in promising
-    }
+    rows = Rows(points, weights)
+    ended = {i: _lloyd(rows, tried[i][0], iterations - first) for i in promising}
     best = min(promising, key=lambda i: ended[i][1])
     return ended[best][0], best
 
@@ -125,12 +123,12 @@ def screen_mixture(
 ) -> tuple[Gaussians, float]:
     """EM from the clustering `start`, and its negative log-likelihood."""
     shape = Gaussians.of(points, weights, start.labels(points), start.k)
-    expanded = shape.expanded(points)
+    rows = Rows(points, weights)
     gain = GAIN_PER_CUSTOMER * weights.sum()
     loss = np.inf
     for _ in range(iterations):
-        figures = shape.figures_of_expanded(expanded, weights)
+        figures = shape.figures(rows)
         if not figures[0] < loss - gain:
             return shape, float(figures[0])
         loss, shape = float(figures[0]), shape.improved(figures)
-    return shape, float(shape.figures_of_expanded(expanded, weights)[0])
+    return shape, float(shape.figures(rows)[0])

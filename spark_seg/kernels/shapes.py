@@ -13,7 +13,6 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logsumexp
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -27,6 +26,44 @@ _MLLIB_EPSILON = float(np.finfo(float).eps)
 _VARIANCE_FLOOR = 1e-6
 
 
+@dataclass(frozen=True)
+class Rows:
+    """Weighted points in the geometry of the shapes that look at them (`in_geometry`), and what these
+    need of them: computed once, however many shapes and iterations there are."""
+
+    points: Floats
+    weights: Floats
+
+    @cached_property
+    def parts(self) -> tuple[Rows, ...]:
+        """The same rows, as many together as stay in a core's cache."""
+        starts = range(0, len(self.points), _ROWS)
+        several = len(starts) > 1
+        pieces = [slice(start, start + _ROWS) for start in starts] if several else []
+        return tuple(Rows(self.points[piece], self.weights[piece]) for piece in pieces) or (self,)
+
+    @cached_property
+    def weighted(self) -> Floats:
+        """(1 + features) × rows: the weight, then each coordinate times it."""
+        return np.vstack([self.weights, self.points.T * self.weights])
+
+    @cached_property
+    def squares(self) -> Floats:
+        """Squared length of each row."""
+        return np.asarray(np.einsum("ij,ij->i", self.points, self.points))
+
+    def expanded(self, origin: Floats) -> Floats:
+        """Rows × (1, x, products of x), x around `origin`."""
+        found = self._expanded.get(origin.tobytes())
+        if found is None:
+            found = self._expanded[origin.tobytes()] = expanded(self.points, origin)
+        return found
+
+    @cached_property
+    def _expanded(self) -> dict[bytes, Floats]:
+        return {}
+
+
 class Shape(Protocol):
     """What kmeans, bisecting and mixture have in common."""
 
@@ -37,7 +74,7 @@ class Shape(Protocol):
     def labels(self, points: Floats) -> Ints:
         """Cluster of each row, from 0."""
 
-    def figures(self, points: Floats, weights: Floats) -> Floats:
+    def figures(self, rows: Rows) -> Floats:
         """Figures that add up over rows; the first is the loss (lower is better)."""
 
     def improved(self, figures: Floats) -> Shape:
@@ -73,9 +110,20 @@ def sums_by_place(values: Floats, places: Ints, n: int) -> Floats:
     return np.asarray(values @ inside.T)
 
 
-def _per_place(points: Floats, weights: Floats, places: Ints, n: int) -> Floats:
-    """Weight, then each coordinate's weighted sum, of the rows at each of n places."""
-    return sums_by_place(np.vstack([weights, points.T * weights]), places, n).ravel()
+def expanded(points: Floats, origin: Floats) -> Floats:
+    """Rows × (1, x, products of x), x around `origin`: what a Gaussian sees of a point."""
+    x = points - origin
+    first, second = np.triu_indices(x.shape[1])
+    return np.hstack([np.ones((len(x), 1)), x, x[:, first] * x[:, second]])
+
+
+def _smallest(distances: Floats) -> tuple[Floats, Floats]:
+    """1 where the smallest of each column stands (ties: the first) and 0 elsewhere; and its value."""
+    least = distances.min(axis=0)
+    here = distances == least
+    if np.count_nonzero(here) > len(least):
+        here &= np.cumsum(here, axis=0) == 1
+    return here.astype(np.float64), least
 
 
 def _means(sizes: Floats, sums: Floats, otherwise: Floats, unit: bool) -> Floats:
@@ -104,16 +152,14 @@ class Centres:
         """The nearest centre; ties go to the first."""
         return nearest(self.distances(in_geometry(points, self.unit)))[0]
 
-    def figures(self, points: Floats, weights: Floats) -> Floats:
+    def figures(self, rows: Rows) -> Floats:
         """Cost, then per cluster its weight, then its sum of points."""
-        if len(points) > _ROWS:
-            cuts = np.arange(_ROWS, len(points), _ROWS)
-            parts = zip(np.split(points, cuts), np.split(weights, cuts), strict=True)
-            return np.asarray(np.sum([self.figures(*part) for part in parts], axis=0))
-        points = in_geometry(points, self.unit)
-        own, least = nearest(self.distances(points))
-        least += np.einsum("ij,ij->i", points, points)
-        return np.concatenate([[least @ weights], _per_place(points, weights, own, self.k)])
+        result = np.zeros(1 + self.k * (1 + self.centres.shape[1]))
+        for part in rows.parts:
+            own, least = _smallest(self.distances(part.points))
+            result[0] += (least + part.squares) @ part.weights
+            result[1:] += (part.weighted @ own.T).ravel()
+        return result
 
     def improved(self, figures: Floats) -> Centres:
         """Centres at the means; a cluster without points stays where it is."""
@@ -173,13 +219,16 @@ class Tree:
         places[list(self.leaves)] = np.arange(len(self.leaves))
         return places[self.nodes_of(points)]
 
-    def figures(self, points: Floats, weights: Floats) -> Floats:
+    def figures(self, rows: Rows) -> Floats:
         """Cost of the leaves, then per node the weight and the sum of points of the leaf's rows."""
-        at = self.nodes_of(points)
-        points = in_geometry(points, self.unit)
-        apart = points - self.centres[at]
-        cost = np.einsum("ij,ij->i", apart, apart) @ weights
-        return np.concatenate([[cost], _per_place(points, weights, at, len(self.centres))])
+        nodes, dimensions = self.centres.shape
+        result = np.zeros(1 + nodes * (1 + dimensions))
+        for part in rows.parts:
+            at = self.nodes_of(part.points)
+            apart = part.points - self.centres[at]
+            result[0] += np.einsum("ij,ij->i", apart, apart) @ part.weights
+            result[1:] += sums_by_place(part.weighted, at, nodes).ravel()
+        return result
 
     def improved(self, figures: Floats) -> Tree:
         """Every node at the mean of the rows below it; a node without rows stays where it is."""
@@ -216,15 +265,9 @@ class Gaussians:
         smallest = np.linalg.eigvalsh(self.covariances)[:, 0]
         return int((smallest < 4 * self.floor).sum())
 
-    def expanded(self, points: Floats) -> Floats:
-        """(1, x, products of x) of each row, x around the origin."""
-        x = points - self.origin
-        first, second = np.triu_indices(x.shape[1])
-        return np.hstack([np.ones((len(x), 1)), x, x[:, first] * x[:, second]])
-
     @cached_property
     def _coefficients(self) -> Floats:
-        """Log of weight times density as a linear form of the expanded point, one column per component."""
+        """Log of weight times density as a linear form of the expanded point, one row per component."""
         d = len(self.origin)
         first, second = np.triu_indices(d)
         precisions = np.linalg.inv(self.covariances)
@@ -236,27 +279,40 @@ class Gaussians:
                 d * np.log(2 * np.pi) + determinants + np.einsum("ki,ki->k", linear, means)
             )
         quadratic = -precisions[:, first, second] * np.where(first == second, 0.5, 1.0)
-        return np.vstack([constant, linear.T, quadratic.T])
+        return np.hstack([constant[:, None], linear, quadratic])
+
+    def _logs(self, expanded_points: Floats) -> Floats:
+        """Components × rows: numpy goes along the long axis several times faster."""
+        return np.asarray(self._coefficients @ expanded_points.T)
 
     def log_densities(self, points: Floats) -> Floats:
         """Log of weight times density, one column per component."""
-        return np.asarray(self.expanded(points) @ self._coefficients)
+        return self._logs(expanded(points, self.origin)).T
 
     def labels(self, points: Floats) -> Ints:
         """The most probable component, as MLlib finds it."""
-        likeliest: Ints = np.argmax(np.exp(self.log_densities(points)) + _MLLIB_EPSILON, axis=1)
-        return likeliest
+        return self.likeliest(expanded(points, self.origin))
 
-    def figures(self, points: Floats, weights: Floats) -> Floats:
+    def likeliest(self, expanded_points: Floats) -> Ints:
+        """`labels` of points that are expanded around the origin already."""
+        return nearest(-(np.exp(self._logs(expanded_points)) + _MLLIB_EPSILON))[0]
+
+    def posteriors(self, rows: Rows) -> tuple[Floats, Floats]:
+        """Components × rows: the probability of each component; and the log of the density of each row."""
+        logs = self._logs(rows.expanded(self.origin))
+        most = logs.max(axis=0)
+        shares = np.exp(logs - most)
+        total = shares.sum(axis=0)
+        return shares / total, np.log(total) + most
+
+    def figures(self, rows: Rows) -> Floats:
         """Negative log-likelihood, then per component the weighted sums of the expanded points."""
-        return self.figures_of_expanded(self.expanded(points), weights)
-
-    def figures_of_expanded(self, expanded: Floats, weights: Floats) -> Floats:
-        """`figures` of points that are expanded already."""
-        logs = expanded @ self._coefficients
-        total = logsumexp(logs, axis=1)
-        share = np.exp(logs - total[:, None]) * weights[:, None]
-        return np.concatenate([[-(total @ weights)], (share.T @ expanded).ravel()])
+        result = np.zeros(1 + self._coefficients.size)
+        for part in rows.parts:
+            shares, logs = self.posteriors(part)
+            result[0] -= logs @ part.weights
+            result[1:] += ((shares * part.weights) @ part.expanded(self.origin)).ravel()
+        return result
 
     def improved(self, figures: Floats) -> Gaussians:
         """The M-step. A component that has lost its points keeps its place, without weight."""
@@ -303,4 +359,4 @@ class Gaussians:
         )
         share = np.zeros((len(points), k))
         share[np.arange(len(points)), labels] = weights
-        return empty.improved(np.concatenate([[0.0], (share.T @ empty.expanded(points)).ravel()]))
+        return empty.improved(np.concatenate([[0.0], (share.T @ expanded(points, origin)).ravel()]))

@@ -17,7 +17,6 @@ from pyspark import inheritable_thread_target
 from pyspark.ml.clustering import GaussianMixtureModel
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from scipy.special import logsumexp
 from threadpoolctl import threadpool_limits
 
 from spark_seg.clustering import Fit, best_fit, gaussians_of
@@ -28,10 +27,12 @@ from spark_seg.kernels import (
     Floats,
     Gaussians,
     Labeller,
+    Rows,
     Shape,
     Tree,
     best_of_restarts,
     directions,
+    in_geometry,
     screen_bisecting,
     screen_kmeans,
     screen_mixture,
@@ -84,8 +85,8 @@ def sweep(
         possible = [pair for pair in pairs if pair[1] <= distinct]
         if not possible:
             return Sweep([_impossible(pair, distinct) for pair in pairs], settings.clustering.distance)
-        if settings.clustering.distance == "cosine":
-            points = directions(points)
+        unit = settings.clustering.distance == "cosine"
+        points = in_geometry(points, unit)
         refined = settings.selection.mode == "coreset" and len(points) < blocks.rows
         # One BLAS thread for each fit: on matrices this small more of them only wait for one another.
         with threadpool_limits(limits=1, user_api="blas"):
@@ -97,7 +98,7 @@ def sweep(
             swept = _exact(frame, settings, possible, baseline, on_fit, measures)
         else:
             if refined:
-                shapes = _refine(blocks, shapes, settings.selection.refine_passes)
+                shapes = _refine(blocks, shapes, settings.selection.refine_passes, unit)
             swept = _measured(blocks, shapes, seeds, settings, baseline, measures)
             swept = replace(swept, candidates=[_estimated(c, estimates) for c in swept.candidates])
     finally:
@@ -186,10 +187,10 @@ def _likelihoods(blocks: Blocks, shapes: list[Gaussians]) -> list[tuple[float, f
 
     def update(figures: Floats, block: Block) -> None:
         for i, shape in enumerate(shapes):
-            logs = shape.log_densities(block.points)
-            total = logsumexp(logs, axis=1)
-            figures[2 * i] -= total.sum()
-            figures[2 * i + 1] += np.exp(logs.max(axis=1) - total).sum()
+            for part in block.rows.parts:
+                shares, logs = shape.posteriors(part)
+                figures[2 * i] -= logs.sum()
+                figures[2 * i + 1] += shares.max(axis=0).sum()
 
     figures = blocks.totals(lambda: Accumulator(2 * len(shapes), update)).reshape(-1, 2)
     return [(float(loss), float(posterior) / blocks.rows) for loss, posterior in figures]
@@ -215,6 +216,8 @@ def _with_elbows(candidates: list[Candidate]) -> list[Candidate]:
 
 
 def _labeller(shape: Shape) -> Labeller:
+    if isinstance(shape, Gaussians):
+        return lambda block: shape.likeliest(block.rows.expanded(shape.origin))
     return lambda block: shape.labels(block.points)
 
 
@@ -291,7 +294,7 @@ def _judged(
     return replace(candidate, agreement=result.agreement, weakest=result.weakest)
 
 
-def _refine(blocks: Blocks, shapes: dict[Pair, Shape], passes: int) -> dict[Pair, Shape]:
+def _refine(blocks: Blocks, shapes: dict[Pair, Shape], passes: int, unit: bool) -> dict[Pair, Shape]:
     """Each pass over all customers improves every candidate that still gains by it."""
     refined = dict(shapes)
     # All cuts of the tree are refined as one.
@@ -301,7 +304,7 @@ def _refine(blocks: Blocks, shapes: dict[Pair, Shape], passes: int) -> dict[Pair
     for _ in range(passes):
         if not active:
             break
-        totals = _sums(blocks, list(active.values()))
+        totals = _sums(blocks, list(active.values()), unit)
         after = {}
         for (pair, shape), figures in zip(active.items(), totals, strict=True):
             if not figures[0] < losses.get(pair, math.inf) - _GAIN * abs(figures[0]):
@@ -316,15 +319,15 @@ def _refine(blocks: Blocks, shapes: dict[Pair, Shape], passes: int) -> dict[Pair
     return refined
 
 
-def _sums(blocks: Blocks, shapes: list[Shape]) -> list[Floats]:
+def _sums(blocks: Blocks, shapes: list[Shape], unit: bool) -> list[Floats]:
     """Figures of each shape over all customers, in one pass."""
-    lengths = [len(shape.figures(blocks.pivot[None], np.ones(1))) for shape in shapes]
+    lengths = [len(shape.figures(Rows(blocks.pivot[None], np.ones(1)))) for shape in shapes]
     ends = np.cumsum(lengths)
 
     def update(figures: Floats, block: Block) -> None:
-        ones = np.ones(len(block.points))
+        rows = Rows(directions(block.points), block.rows.weights) if unit else block.rows
         for shape, end, length in zip(shapes, ends, lengths, strict=True):
-            figures[end - length : end] += shape.figures(block.points, ones)
+            figures[end - length : end] += shape.figures(rows)
 
     return np.split(blocks.totals(lambda: Accumulator(int(ends[-1]), update)), ends[:-1])
 
