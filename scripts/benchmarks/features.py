@@ -45,7 +45,7 @@ KINDS = tuple(SETTINGS.engagement.kinds)
 def features(events: int = 5_000_000) -> list[Comparison]:
     settings = load_settings([ROOT / "conf/demo.yaml", ROOT / "conf/local.yaml"])
     spark = start_session(settings.session)
-    spark.conf.set("spark.sql.shuffle.partitions", max(4, events // 500_000))
+    spark.conf.set("spark.sql.shuffle.partitions", max(4, events // 125_000))
     folder = Path(tempfile.mkdtemp(prefix="spark_seg_bench_"))
     try:
         for name, rows in (("warm", 200_000), ("full", events)):

@@ -28,7 +28,7 @@ def incremental(events: int = 5_000_000) -> list[Comparison]:
     folder = Path(tempfile.mkdtemp(prefix="spark_seg_bench_"))
     kept, anew = (settings(folder, name) for name in ("kept", "anew"))
     spark = start_session(kept.session)
-    spark.conf.set("spark.sql.shuffle.partitions", max(4, events // 500_000))
+    spark.conf.set("spark.sql.shuffle.partitions", max(4, events // 125_000))
     try:
         write_tables(spark, events, folder / "all")
         land(spark, folder, None, AS_OF - timedelta(days=2))

@@ -31,7 +31,7 @@ def test_figures_of_centres_are_cost_weights_and_sums(rows: Rows) -> None:
     sizes, sums = by_label(rows, apart.argmin(axis=1), 4)
     assert cost == pytest.approx(apart.min(axis=1) @ rows.weights)
     assert weights == pytest.approx(sizes)
-    assert totals.reshape(-1, 4).T == pytest.approx(sums)
+    assert totals.reshape(-1, 4).transpose() == pytest.approx(sums)
 
 
 def test_rows_as_near_to_several_centres_count_once_and_for_the_first() -> None:
@@ -50,7 +50,7 @@ def test_figures_of_a_tree_are_those_of_its_leaves(rows: Rows) -> None:
     sizes, sums = by_label(rows, at, nodes)
     assert cost == pytest.approx(((rows.points - tree.centres[at]) ** 2).sum(axis=1) @ rows.weights)
     assert weights == pytest.approx(sizes)
-    assert totals.reshape(-1, nodes).T == pytest.approx(sums)
+    assert totals.reshape(-1, nodes).transpose() == pytest.approx(sums)
 
 
 def test_figures_of_gaussians_are_likelihood_and_posterior_sums(rows: Rows) -> None:
