@@ -29,8 +29,12 @@ def screen_kmeans(
     unit: bool,
 ) -> tuple[Centres, float]:
     """One fit and its cost. `points` are directions when `unit`."""
-    centres = _spread(points, weights, k, np.random.default_rng([seed, k]))
-    return _lloyd(Rows(points, weights), Centres(centres, unit), iterations)
+    rows = Rows(points, weights)
+    return _lloyd(rows, _start(rows, k, seed, unit), iterations)
+
+
+def _start(rows: Rows, k: int, seed: int, unit: bool) -> Centres:
+    return Centres(_spread(rows.points, rows.weights, k, np.random.default_rng([seed, k])), unit)
 
 
 def _lloyd(rows: Rows, shape: Centres, iterations: int) -> tuple[Centres, float]:
@@ -51,9 +55,9 @@ def best_of_restarts(
     All have a few iterations; the cheapest by then go on to the end.
     """
     first = min(iterations, _TRIAL)
-    tried = [screen_kmeans(points, weights, k, seed + i, first, unit) for i in range(restarts)]
-    promising = sorted(range(restarts), key=lambda i: tried[i][1])[:_FINALISTS]
     rows = Rows(points, weights)
+    tried = [_lloyd(rows, _start(rows, k, seed + i, unit), first) for i in range(restarts)]
+    promising = sorted(range(restarts), key=lambda i: tried[i][1])[:_FINALISTS]
     ended = {i: _lloyd(rows, tried[i][0], iterations - first) for i in promising}
     best = min(promising, key=lambda i: ended[i][1])
     return ended[best][0], best

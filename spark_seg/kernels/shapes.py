@@ -37,10 +37,10 @@ class Rows:
     @cached_property
     def parts(self) -> tuple[Rows, ...]:
         """The same rows, as many together as stay in a core's cache."""
-        starts = range(0, len(self.points), _ROWS)
-        several = len(starts) > 1
-        pieces = [slice(start, start + _ROWS) for start in starts] if several else []
-        return tuple(Rows(self.points[piece], self.weights[piece]) for piece in pieces) or (self,)
+        if len(self.points) <= _ROWS:
+            return (self,)
+        pieces = (slice(start, start + _ROWS) for start in range(0, len(self.points), _ROWS))
+        return tuple(Rows(self.points[piece], self.weights[piece]) for piece in pieces)
 
     @cached_property
     def weighted(self) -> Floats:
