@@ -11,6 +11,7 @@ from configured import KEY
 from proofs.servers import KEPT_CLASSES
 from pyspark.sql import SparkSession
 
+from spark_seg.clustering import prime_lapack
 from spark_seg.config import REMOTE, SessionSettings
 from spark_seg.session import start_session
 
@@ -46,6 +47,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
         f"-XX:+UseParallelGC {KEPT_CLASSES} -Dderby.system.home={scratch}/derby",
     }
     session = start_session(SessionSettings(master="local[2]", app_name="spark_seg tests", conf=conf))
+    prime_lapack(session)
     yield session
     session.stop()
 

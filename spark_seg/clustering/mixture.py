@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pyspark.ml.clustering import GaussianMixture, GaussianMixtureModel
-from pyspark.sql import DataFrame
+from pyspark.ml.linalg import Vectors, VectorUDT
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.types import StructField, StructType
 
 from spark_seg.clustering.fit import Fit
 from spark_seg.config import ClusteringSettings
@@ -23,6 +25,19 @@ def fit_mixture(frame: DataFrame, k: int, seed: int, settings: ClusteringSetting
         tol=GAIN_PER_CUSTOMER * frame.count(),
     ).fit(frame)
     return Fit("mixture", k, seed, model, loss=-float(model.summary.logLikelihood))
+
+
+def prime_lapack(spark: SparkSession) -> None:
+    """Fit a small mixture in a single task, before several tasks need at once what it needs.
+
+    Spark's LAPACK in plain Java looks for the machine's constants when it is first called, and keeps them
+    in static fields without a lock (`org.netlib.lapack.Dlamch`): of two first calls at the same time one
+    may end in a loop for ever, in about one JVM of a hundred. This spares the JVM it runs in, all of local
+    mode or one executor. A native LAPACK (`liblapack.so.3`) has no such fault.
+    """
+    points = [(Vectors.dense(place, place**2),) for place in range(20)]
+    frame = spark.createDataFrame(points, StructType([StructField(VECTOR, VectorUDT())])).coalesce(1)
+    GaussianMixture(k=2, seed=0, featuresCol=VECTOR, maxIter=1).fit(frame)
 
 
 def mixture_parameters(k: int, dimensions: int) -> int:

@@ -8,9 +8,11 @@ import shutil
 from pathlib import Path
 
 from pyspark.ml import PipelineModel
+from pyspark.ml.clustering import GaussianMixtureModel
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from spark_seg.clustering import prime_lapack
 from spark_seg.errors import ModelIntegrityError
 from spark_seg.tables import SPARK_FAILURES
 
@@ -57,7 +59,10 @@ def load_model(spark: SparkSession, path: str, digest: str | None) -> PipelineMo
                 f"{', '.join(foreign) or 'no class at all'}. It was not loaded. "
                 "Restore the folder, or train again (train_segments)"
             )
-        return PipelineModel.load(path)
+        model = PipelineModel.load(path)
+        if isinstance(model.stages[-1], GaussianMixtureModel):
+            prime_lapack(spark)
+        return model
     except _UNREADABLE as error:
         raise _unreadable(path, error) from error
 

@@ -19,7 +19,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from threadpoolctl import threadpool_limits
 
-from spark_seg.clustering import Fit, best_fit, gaussians_of
+from spark_seg.clustering import Fit, best_fit, gaussians_of, prime_lapack
 from spark_seg.config import ClusteringSettings, Settings
 from spark_seg.kernels import (
     Accumulator,
@@ -343,6 +343,8 @@ def _exact(
     on_fit: OnFit,
     measures: Sequence[str],
 ) -> Sweep:
+    if any(algorithm == "mixture" for algorithm, _ in pairs):
+        prime_lapack(frame.sparkSession)
     done = 0
 
     @inheritable_thread_target(frame.sparkSession)

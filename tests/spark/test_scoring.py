@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -13,12 +13,13 @@ from pyspark.ml.clustering import GaussianMixtureModel, KMeansModel
 from pyspark.ml.linalg import Vectors
 from pyspark.sql import DataFrame, SparkSession
 
-from spark_seg.clustering import Model, mllib_model
+from spark_seg.clustering import DOUBTFUL, Model, mllib_model, shape_of
 from spark_seg.config import PreparationSettings
 from spark_seg.errors import InputError
 from spark_seg.kernels import Centres, Gaussians, Tree
 from spark_seg.pipeline.label import label_customers, scored
 from spark_seg.preparation import VECTOR, fit_preparation
+from spark_seg.publishing import load_model, models, save_model
 
 RNG = np.random.default_rng(17)
 
@@ -53,8 +54,10 @@ def by_mllib(model: PipelineModel, frame: DataFrame) -> np.ndarray:
     return np.array([row["cluster"] for row in rows])
 
 
-def check(model: PipelineModel, frame: DataFrame) -> tuple[np.ndarray, list[Any]]:
-    rows = scored(model, frame).orderBy("customer_id").collect()
+def check(model: PipelineModel, shape: Any, frame: DataFrame) -> tuple[np.ndarray, list[Any]]:
+    labelled = label_customers(model, shape, frame)
+    rows = labelled.frame.orderBy("customer_id").collect()
+    labelled.kept.unpersist()
     cluster = np.array([row["cluster"] for row in rows])
     assert (cluster == by_mllib(model, frame)).all()
     return cluster, rows
@@ -108,7 +111,12 @@ def test_every_label_is_that_of_mllib_and_the_rest_that_of_numpy(
         frame = customers(spark, points).persist()
         preparation = prepared(frame)
         model = fitted(shape, spark, distance, tmp_path / "model")
-        cluster, rows = check(PipelineModel([*preparation.stages, model]), frame)
+        pipeline = PipelineModel([*preparation.stages, model])
+        cluster, rows = check(pipeline, shape, frame)
+        plain = scored(pipeline, shape, frame).orderBy("customer_id").collect()
+        doubtful = np.array([row[DOUBTFUL] for row in plain])
+        assert (cluster == [row["cluster"] for row in plain])[~doubtful].all()
+        assert doubtful.any()  # the lattice is full of ties
         vectors = np.array(
             [r[VECTOR].toArray() for r in preparation.transform(frame).orderBy("customer_id").collect()]
         )
@@ -135,6 +143,24 @@ def test_every_label_is_that_of_mllib_and_the_rest_that_of_numpy(
         assert {row["second_confidence"] for row in rows} == {None}
 
 
+@pytest.mark.parametrize("distance", ["euclidean", "cosine"])
+def test_hardly_a_customer_is_as_good_as_on_a_border(
+    spark: SparkSession, tmp_path: Path, distance: str
+) -> None:
+    centres = RNG.uniform(1, 9, size=(6, 4))
+    frame = customers(spark, np.vstack([np.full(4, 1e-3), RNG.uniform(0.1, 10, size=(3000, 4))]))
+    preparation = prepared(frame)
+    for shape in (
+        Centres(centres, unit=distance == "cosine"),
+        Tree(centres[:5], np.array([[1, 2], [3, 4], [-1, -1], [-1, -1], [-1, -1]]), (0, 1), 3),
+    ):
+        pipeline = PipelineModel([*preparation.stages, mllib_model(shape, spark, distance, str(tmp_path))])
+        numbers = shape_of(cast(Model, pipeline.stages[-1]), spark, str(tmp_path))
+        rows = scored(pipeline, numbers, frame).select("cluster", DOUBTFUL).collect()
+        assert sum(row[DOUBTFUL] for row in rows) < 10
+        assert len({row["cluster"] for row in rows}) == numbers.k
+
+
 @pytest.mark.parametrize(("k", "d"), [(2, 1), (10, 3)])
 def test_a_mixture_gives_the_two_best_components_and_their_probabilities(
     spark: SparkSession, tmp_path: Path, k: int, d: int
@@ -148,7 +174,7 @@ def test_a_mixture_gives_the_two_best_components_and_their_probabilities(
     model = mllib_model(shape, spark, "euclidean", str(tmp_path / "model"))
     assert isinstance(model, GaussianMixtureModel)
     pipeline = PipelineModel([*prepared(frame).stages, model])
-    cluster, rows = check(pipeline, frame)
+    cluster, rows = check(pipeline, shape, frame)
     transformed = pipeline.transform(frame).orderBy("customer_id").collect()
     frame.unpersist()
     probability = np.array([row["probability"].toArray() for row in transformed])
@@ -158,6 +184,22 @@ def test_a_mixture_gives_the_two_best_components_and_their_probabilities(
     assert [row["second_cluster"] for row in rows] == probability.argmax(axis=1).tolist()
     assert [row["second_confidence"] for row in rows] == probability.max(axis=1).tolist()
     assert {row["distance"] for row in rows} == {None}
+
+
+@pytest.mark.parametrize("mixture", [False, True])
+def test_a_mixture_that_is_loaded_has_one_task_go_first(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mixture: bool
+) -> None:
+    points = np.array([[1.0, 2.0], [2.0, 1.0], [1.5, 2.5], [9.0, 7.0], [8.0, 9.0], [8.5, 7.5]])
+    components = Gaussians.of(points, np.ones(6), np.array([0, 0, 0, 1, 1, 1]), 2)
+    shape = components if mixture else Centres(components.means)
+    model = mllib_model(shape, spark, "euclidean", str(tmp_path / "scratch"))
+    pipeline = PipelineModel([*prepared(customers(spark, points)).stages, model])
+    digest = save_model(spark, pipeline, str(tmp_path / "model"))
+    primed: list[SparkSession] = []
+    monkeypatch.setattr(models, "prime_lapack", primed.append)
+    load_model(spark, str(tmp_path / "model"), digest)
+    assert primed == [spark] * mixture
 
 
 @pytest.mark.parametrize("mixture", [False, True])
@@ -174,10 +216,10 @@ def test_case_30_customers_who_cannot_be_measured_are_refused_and_put_into_no_se
     for bad in (math.nan, math.inf, -math.inf, 1e155):
         broken = customers(spark, np.vstack([points, [bad, 1.0]]))
         with pytest.raises(InputError, match=r"features\.f0: must be finite; got 1 values that are not"):
-            label_customers(pipeline, broken)
-    labelled = label_customers(pipeline, frame).frame
-    assert sorted(row["cluster"] for row in labelled.collect()) == [0, 0, 0, 1, 1, 1]
-    labelled.unpersist()
+            label_customers(pipeline, shape, broken)
+    labelled = label_customers(pipeline, shape, frame)
+    assert sorted(row["cluster"] for row in labelled.frame.collect()) == [0, 0, 0, 1, 1, 1]
+    labelled.kept.unpersist()
 
 
 def test_wide_code_stays_small_enough_to_be_compiled(
@@ -192,7 +234,7 @@ def test_wide_code_stays_small_enough_to_be_compiled(
     for name, value in compiled.items():
         spark.conf.set(name, value)
     try:
-        scored(PipelineModel([*preparation.stages, model]), frame).explain("codegen")
+        scored(PipelineModel([*preparation.stages, model]), shape, frame).explain("codegen")
     finally:
         for name, value in before.items():
             spark.conf.set(name, str(value))
