@@ -55,8 +55,9 @@ def with_losses(shape: Centres | Tree, frame: DataFrame, elements: Sequence[str]
     named = {node: F.col(f"score_{node}") for node in loss}
     # Each loss is said twice in one projection, and so Spark gives it a method of its own: in one method
     # they would outgrow what the JVM compiles (8,000 bytes) and run many times slower.
-    least = _least([_apart(loss[a], loss[b], shape.unit) for a, b in pairs] or list(loss.values()))
-    frame = frame.withColumns({f"score_{n}": c for n, c in loss.items()} | {"score_least": least})
+    gaps = [_apart(loss[a], loss[b], shape.unit) for a, b in pairs] or [F.lit(1.0)]
+    again = {"score_gap": _least(gaps), "score_least": _least([loss[leaf] for leaf in leaves])}
+    frame = frame.withColumns({f"score_{node}": column for node, column in loss.items()} | again)
     frame = frame.withColumn("score_losses", F.array(*(named[leaf] for leaf in leaves)))
     if isinstance(shape, Tree):
         return frame.withColumn(NEAREST, _descent(shape, named))
@@ -90,7 +91,7 @@ def score(shape: Numbers, frame: DataFrame) -> DataFrame:
         )
     frame = _ranked(frame, shape.k)
     near, far = F.col("score_own"), F.col("score_next")
-    gap = F.col("score_least") if isinstance(shape, Tree) else _apart(near, far, shape.unit)
+    gap = F.col("score_gap") if isinstance(shape, Tree) else _apart(near, far, shape.unit)
     if not shape.unit:
         near, far = F.sqrt(near), F.sqrt(far)
     return frame.withColumns(

@@ -17,7 +17,7 @@ from spark_seg.config import ClusteringSettings, PreparationSettings
 from spark_seg.errors import InputError
 from spark_seg.kernels import Centres
 from spark_seg.pipeline.label import scored
-from spark_seg.preparation import VECTOR, canonical_layout, fit_preparation, units_of
+from spark_seg.preparation import VECTOR, canonical_layout, elements, fit_preparation, units_of
 from spark_seg.profiles import EVERYBODY, feature_importance, profile, reasons
 
 NAMES = ["recency_days", "frequency", "monetary", "response_rate"]
@@ -108,6 +108,8 @@ def test_a_saved_pipeline_is_read_back_and_what_it_says_of_customers_is_true(
     values = raw(labelled, units.names)
     vectors = np.array([row[0].toArray() for row in model.transform(frame).select(VECTOR).collect()])
     assert units.points(values) == pytest.approx(vectors, rel=1e-12, abs=1e-12)
+    plain, names = elements(model, frame)
+    assert raw(plain, tuple(names)) == pytest.approx(vectors, rel=1e-12, abs=1e-12)
     clusters = [row["cluster"] for row in labelled.select("cluster").collect()]
     assert shape.labels(units.points(values)).tolist() == clusters
     assert len(set(clusters)) == K
