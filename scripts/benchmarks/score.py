@@ -11,7 +11,6 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import cast
 
 from comparison import ROOT, Comparison
 from pyspark.ml import PipelineModel
@@ -20,7 +19,6 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from usage import Usage, both, measured, nowhere
 
-from spark_seg.clustering import Model, shape_of
 from spark_seg.config import PreparationSettings, load_settings
 from spark_seg.pipeline.label import scored
 from spark_seg.preparation import VECTOR, fit_preparation
@@ -41,8 +39,7 @@ def score(customers: int = 5_000_000) -> list[Comparison]:
         frame = spark.read.parquet(str(folder / "customers"))
         fit(frame.limit(50_000)).write().save(str(folder / "model"))
         model = load_model(spark, str(folder / "model"), None)
-        shape = shape_of(cast(Model, model.stages[-1]), spark, "")
-        ours = used(lambda: scored(model, shape, frame))
+        ours = used(lambda: scored(model, frame))
         others = {
             "read": used(lambda: standardised(frame)),
             "prepare": used(lambda: prepared(model, frame)),

@@ -2,20 +2,17 @@
 
 from spark_seg.clustering.algorithms import ALGORITHMS, best_fit
 from spark_seg.clustering.bisecting import fit_bisecting
-from spark_seg.clustering.fit import Fit, Model, Numbers
+from spark_seg.clustering.fit import Fit, Model
 from spark_seg.clustering.kmeans import fit_kmeans
 from spark_seg.clustering.mixture import fit_mixture, mixture_parameters, prime_lapack
 from spark_seg.clustering.mllib import gaussians_of, mllib_model, shape_of
-from spark_seg.clustering.scoring import DOUBTFUL, NEAREST, SCORES, distance_of, score, with_losses
+from spark_seg.clustering.scoring import SCORES, distance_of, score
 
 __all__ = [
     "ALGORITHMS",
-    "DOUBTFUL",
-    "NEAREST",
     "SCORES",
     "Fit",
     "Model",
-    "Numbers",
     "best_fit",
     "distance_of",
     "fit_bisecting",
@@ -27,5 +24,4 @@ __all__ = [
     "prime_lapack",
     "score",
     "shape_of",
-    "with_losses",
 ]

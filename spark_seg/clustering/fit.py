@@ -6,11 +6,7 @@ from dataclasses import dataclass
 
 from pyspark.ml.clustering import BisectingKMeansModel, GaussianMixtureModel, KMeansModel
 
-from spark_seg.kernels import Centres, Gaussians, Tree
-
 Model = KMeansModel | BisectingKMeansModel | GaussianMixtureModel
-#: The numbers of a model, for arithmetic without MLlib.
-Numbers = Centres | Tree | Gaussians
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from pyspark.mllib.linalg import Vectors as OldVectors
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql.types import StructField, StructType
 
-from spark_seg.clustering.fit import Model, Numbers
+from spark_seg.clustering.fit import Model
 from spark_seg.kernels import Centres, Floats, Gaussians, Shape, Tree, in_geometry
 from spark_seg.preparation import VECTOR
 
@@ -47,7 +47,7 @@ def mllib_model(shape: Shape, spark: SparkSession, distance: str, folder: str) -
     return _mixture(shape, spark, folder)
 
 
-def shape_of(model: Model, spark: SparkSession, folder: str) -> Numbers:
+def shape_of(model: Model, spark: SparkSession, folder: str) -> Shape:
     """The shape that labels every vector as a fitted model does.
 
     `folder` is written to for bisecting, whose tree MLlib tells to its files alone, and is not needed

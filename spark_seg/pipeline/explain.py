@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame
 from pyspark.sql.types import DecimalType, IntegralType
 
-from spark_seg.kernels import Shape
+from spark_seg.clustering import Model, shape_of
 from spark_seg.pipeline.draft import Draft, stage, stage_rows
 from spark_seg.pipeline.label import of_cluster
 from spark_seg.pipeline.plan import Plan
@@ -24,7 +24,9 @@ from spark_seg.profiles import (
     measure_rules,
     reasons,
 )
+from spark_seg.publishing import discard_model
 from spark_seg.segments import Segment
+from spark_seg.sources import resolved
 from spark_seg.tables import EXPLANATIONS, RULES
 
 
@@ -32,15 +34,19 @@ def explain(
     plan: Plan,
     draft: Draft,
     model: PipelineModel,
-    shape: Shape,
     labelled: DataFrame,
     segments: Sequence[Segment],
     everybody: Profile,
 ) -> None:
-    """Stage `rules` and `explanations` of the segments that the model gives; `shape`: its numbers."""
+    """Stage `rules` and `explanations` of the segments that the model gives."""
     settings = plan.settings.explanations
     ids = {s.cluster: s.segment_id for s in segments}
     units = units_of(model, _places(labelled))
+    # A tree is known by its files alone.
+    folder = resolved(f"{plan.settings.publishing.models_path}/{plan.run_id}/{draft.attempt_id}")
+    shape = shape_of(cast(Model, model.stages[-1]), plan.store.spark, folder)
+    if folder != draft.facts.get("model_path"):
+        discard_model(folder)
     with draft.room("explain") as said:
         customers = labelled.withColumn("segment", of_cluster(ids, "cluster"))
         surrogate = fit_surrogate(

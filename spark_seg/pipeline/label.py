@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from typing import cast
 
 from pyspark.ml import PipelineModel
-from pyspark.ml.feature import SQLTransformer, VectorAssembler
+from pyspark.ml.feature import VectorAssembler
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from spark_seg.clustering import DOUBTFUL, NEAREST, SCORES, Model, Numbers, distance_of, score, with_losses
+from spark_seg.clustering import SCORES, Model, distance_of, score
 from spark_seg.config import UNSEGMENTED, UNSEGMENTED_ID, RfmRow
 from spark_seg.errors import InputError
-from spark_seg.kernels import Gaussians
-from spark_seg.preparation import check_directions, check_finite, elements
+from spark_seg.preparation import check_directions, check_finite
 from spark_seg.segments import Segment, map_index, map_name
 from spark_seg.session import keep
 
@@ -25,15 +24,13 @@ PERMISSIONS = ("may_activate", "may_experiment")
 
 @dataclass(frozen=True)
 class Labelled:
-    """Customers with their features, `cluster` and the columns `SCORES`. `kept`: what was kept for it."""
+    """Customers with their features, `cluster` and the columns `SCORES`, kept."""
 
     frame: DataFrame
-    kept: DataFrame
 
 
-def label_customers(model: PipelineModel, shape: Numbers, customers: DataFrame) -> Labelled:
-    """Label eligible customers as a fitted pipeline does (the last stage is the clustering model, `shape`
-    its numbers).
+def label_customers(model: PipelineModel, customers: DataFrame) -> Labelled:
+    """Transform eligible customers with a fitted pipeline (the last stage is the clustering model).
 
     The geometry is the model's own, whatever the configuration says today. Raises `InputError` when
     the table lacks a feature that the model was trained on, or has values that it cannot score.
@@ -47,12 +44,7 @@ def label_customers(model: PipelineModel, shape: Numbers, customers: DataFrame) 
     check_finite(customers, _features_of(model))
     if distance_of(cast(Model, model.stages[-1])) == "cosine":
         check_directions(PipelineModel(model.stages[:-1]).transform(customers))
-    kept = keep(scored(model, shape, customers))
-    sure, unsure = kept.where(~F.col(DOUBTFUL)), kept.where(DOUBTFUL)
-    if unsure.isEmpty():
-        return Labelled(kept.drop(DOUBTFUL), kept)
-    by_mllib = scored(model, shape, unsure.select(*customers.columns), exactly=True)
-    return Labelled(sure.union(by_mllib).drop(DOUBTFUL), kept)
+    return Labelled(keep(scored(model, customers)))
 
 
 def _features_of(model: PipelineModel) -> list[str]:
@@ -69,21 +61,10 @@ def missing_features(model: PipelineModel, customers: DataFrame) -> list[str]:
     return [name for name in _features_of(model) if name not in customers.columns]
 
 
-def scored(model: PipelineModel, shape: Numbers, customers: DataFrame, *, exactly: bool = False) -> DataFrame:
-    """Checked customers with `cluster`, the columns `SCORES` and `DOUBTFUL` of a fitted pipeline added.
-
-    MLlib gives the labels of mixtures, and all others when `exactly`.
-    """
-    frame, names = elements(model, customers)
-    by_mllib = exactly or isinstance(shape, Gaussians)
-    if by_mllib:
-        rest = [stage for stage in model.stages if not isinstance(stage, SQLTransformer)]
-        frame = PipelineModel(rest).transform(frame)
-    if not isinstance(shape, Gaussians):
-        frame = with_losses(shape, frame, names)
-    if not by_mllib:
-        frame = frame.withColumn("cluster", F.col(NEAREST))
-    return score(shape, frame).select(*customers.columns, "cluster", *SCORES, DOUBTFUL)
+def scored(model: PipelineModel, customers: DataFrame) -> DataFrame:
+    """Checked customers with `cluster` and the columns `SCORES` of a fitted pipeline added."""
+    frame = score(cast(Model, model.stages[-1]), model.transform(customers))
+    return frame.select(*customers.columns, "cluster", *SCORES)
 
 
 def with_expected(

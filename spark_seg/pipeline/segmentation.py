@@ -9,7 +9,7 @@ from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from spark_seg.clustering import Model, Numbers, distance_of, shape_of
+from spark_seg.clustering import Model, distance_of
 from spark_seg.config import UNSEGMENTED
 from spark_seg.errors import SegmentationError
 from spark_seg.features import feature_names
@@ -31,7 +31,7 @@ from spark_seg.pipeline.plan import Plan
 from spark_seg.pipeline.rows import profile_rows, split_rows
 from spark_seg.preparation import VECTOR, fit_preparation
 from spark_seg.profiles import EVERYBODY, Profile, left_out, profile
-from spark_seg.publishing import discard_model, load_model, points, save_model
+from spark_seg.publishing import load_model, points, save_model
 from spark_seg.segments import Segment
 from spark_seg.selection import Candidate, Sweep, measure_labels
 from spark_seg.sources import resolved
@@ -58,8 +58,7 @@ def train(plan: Plan, draft: Draft, features: DataFrame, progress: Progress) -> 
         swept = swept.with_tree(winner, vectors, settings.seed, model_path)
         clustering = swept.model(winner.algorithm, winner.k, vectors, model_path)
         model = PipelineModel([*preparation.model.stages, clustering])
-        shape = shape_of(clustering, plan.store.spark, model_path)
-        labelled = _labelled(draft, model, shape, customers)
+        labelled = _labelled(draft, model, customers)
         profiled = _profiled(plan, labelled)
         formers = former_runs(plan)
         asked = ask_formers(plan, labelled, formers, plan.run_id)
@@ -83,7 +82,7 @@ def train(plan: Plan, draft: Draft, features: DataFrame, progress: Progress) -> 
         leaves = swept.leaves(winner.k) if winner.algorithm == "bisecting" else {}
         published = {node: ids[cluster] for node, cluster in leaves.items() if cluster in ids}
         stage_rows(plan, draft, split_rows(swept.splits, published), SPLITS)
-    _publish(plan, draft, asked, features, profiled, segments, formers, model, shape)
+    _publish(plan, draft, asked, features, profiled, segments, formers, model)
 
 
 def _told(plan: Plan, draft: Draft, swept: Sweep, winner: Candidate) -> list[str]:
@@ -118,11 +117,8 @@ def assign(plan: Plan, draft: Draft, features: DataFrame) -> None:
     with draft.room("score") as said:
         customers = eligible_customers(plan, draft, features)
         model = load_model(plan.store.spark, run.model_path, run.model_digest)
-        scratch = resolved(f"{plan.settings.publishing.models_path}/{plan.run_id}/{draft.attempt_id}")
-        shape = shape_of(cast(Model, model.stages[-1]), plan.store.spark, scratch)
-        discard_model(scratch)
-        labelled = _labelled(draft, model, shape, customers)
-        _measured(plan, draft, model, labelled.frame)
+        labelled = _labelled(draft, model, customers)
+        _measured(plan, draft, model, customers)
         profiled = _profiled(plan, labelled)
         said.append(
             f"{int(draft.metrics['eligible']):,} customers with the model of {run.as_of} ({run.run_id})"
@@ -136,14 +132,14 @@ def assign(plan: Plan, draft: Draft, features: DataFrame) -> None:
     }
     formers = former_runs(plan)
     asked = ask_formers(plan, labelled, formers, run.run_id)
-    _publish(plan, draft, asked, features, profiled, list(run.segments), formers, model, shape)
+    _publish(plan, draft, asked, features, profiled, list(run.segments), formers, model)
 
 
-def _measured(plan: Plan, draft: Draft, model: PipelineModel, labelled: DataFrame) -> None:
+def _measured(plan: Plan, draft: Draft, model: PipelineModel, customers: DataFrame) -> None:
     """How well the model divides the customers of this day: indices, for comparison with its own day's."""
     run, clustering = plan.model_run, cast(Model, model.stages[-1])
     assert run is not None and run.k is not None  # noqa: S101 - the caller looked
-    vectors = PipelineModel(model.stages[:-1]).transform(labelled).select("customer_id", VECTOR, "cluster")
+    vectors = model.transform(customers).select("customer_id", VECTOR, "cluster")
     distance = distance_of(clustering)
     indices = measure_labels(vectors, F.col("cluster"), run.k, distance, plan.settings.seed)
     draft.metrics |= {
@@ -153,9 +149,9 @@ def _measured(plan: Plan, draft: Draft, model: PipelineModel, labelled: DataFram
     }
 
 
-def _labelled(draft: Draft, model: PipelineModel, shape: Numbers, customers: DataFrame) -> Labelled:
-    labelled = label_customers(model, shape, customers)
-    draft.kept.append(labelled.kept)
+def _labelled(draft: Draft, model: PipelineModel, customers: DataFrame) -> Labelled:
+    labelled = label_customers(model, customers)
+    draft.kept.append(labelled.frame)
     return labelled
 
 
@@ -186,12 +182,11 @@ def _publish(
     segments: list[Segment],
     formers: Formers,
     model: PipelineModel,
-    shape: Numbers,
 ) -> None:
     """Stage the tables of a segmentation, save a new model, and hold both to what is promised."""
     trained = draft.facts["model_run_id"] == plan.run_id
     (of_all,) = profiled[EVERYBODY]
-    explain(plan, draft, model, shape, asked, segments, of_all)
+    explain(plan, draft, model, asked, segments, of_all)
     with draft.room("publish") as said:
         if trained:
             stage_rows(plan, draft, draft.candidates, CANDIDATES)

@@ -12,7 +12,7 @@ from spark_seg.preparation.fit import (
     fit_preparation,
     literal,
 )
-from spark_seg.preparation.units import elements, units_of
+from spark_seg.preparation.units import units_of
 
 __all__ = [
     "LARGEST",
@@ -23,7 +23,6 @@ __all__ = [
     "canonical_layout",
     "check_directions",
     "check_finite",
-    "elements",
     "fit_preparation",
     "literal",
     "units_of",

@@ -1,9 +1,9 @@
-"""A fitted preparation read back as plain numbers, for arithmetic without MLlib."""
+"""A fitted preparation read back as plain numbers, for arithmetic without Spark."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -16,12 +16,9 @@ from pyspark.ml.feature import (
     StandardScalerModel,
     VectorAssembler,
 )
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
 from spark_seg.errors import InputError
 from spark_seg.kernels import Floats, Units
-from spark_seg.preparation.fit import VECTOR, literal
 
 Stage = TypeVar("Stage", bound=Transformer)
 
@@ -61,30 +58,6 @@ def units_of(model: PipelineModel, places: Mapping[str, float]) -> Units:
         places=np.array([places.get(name, np.inf) for name in columns]),
         components=next((s.pc.toArray() for s in stages if isinstance(s, PCAModel)), None),
     )
-
-
-def elements(model: PipelineModel, frame: DataFrame) -> tuple[DataFrame, list[str]]:
-    """`frame` with the elements of the vectors that a fitted pipeline clusters, and the columns they are in.
-
-    What its `SQLTransformer` adds is there too. Raises `InputError` as `units_of` does.
-    """
-    stages = model.stages[:-1]
-    names = list(_one(stages, VectorAssembler).getInputCols())
-    frame = _one(stages, SQLTransformer).transform(frame)
-    shift, scale = _scaling(stages, len(names))
-    # Taking 0 off and multiplying by 1 changes no bit.
-    scaled = [f"({n} - {literal(a)}) * {literal(b)}" for n, a, b in zip(names, shift, scale, strict=True)]
-    pca = next((stage.pc.toArray() for stage in stages if isinstance(stage, PCAModel)), None)
-    frame, names = _with(frame, VECTOR if pca is None else "scaled", scaled)
-    if pca is None:
-        return frame, names
-    sums = (" + ".join(f"{n} * {literal(x)}" for n, x in zip(names, axis, strict=True)) for axis in pca.T)
-    return _with(frame, VECTOR, sums)
-
-
-def _with(frame: DataFrame, name: str, expressions: Iterable[str]) -> tuple[DataFrame, list[str]]:
-    columns = {f"{name}_{i}": F.expr(sql) for i, sql in enumerate(expressions)}
-    return frame.withColumns(columns), list(columns)
 
 
 def _figures(match: re.Match[str]) -> tuple[float, float, float, float]:

@@ -5,33 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from pyspark.ml.clustering import GaussianMixtureModel
-from pyspark.ml.functions import vector_to_array
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
 from vectors import customers_at
 
-from spark_seg.clustering import (
-    ALGORITHMS,
-    DOUBTFUL,
-    NEAREST,
-    Fit,
-    Model,
-    best_fit,
-    mixture_parameters,
-    score,
-    shape_of,
-    with_losses,
-)
+from spark_seg.clustering import ALGORITHMS, Fit, Model, best_fit, mixture_parameters, score
 from spark_seg.config import ClusteringSettings, PreparationSettings
-from spark_seg.kernels import Gaussians
 from spark_seg.preparation import ROWS_PER_PARTITION, VECTOR, canonical_layout, fit_preparation
 
 FEW = {"kmeans": 10, "bisecting": 10, "mixture": 6}
@@ -219,16 +205,9 @@ def test_cosine_groups_by_direction_whatever_the_length(
     assert adjusted_rand_score(truth, labels(euclidean.model, frame)) < 0.9
 
 
-def scored(fit: Fit, frame: DataFrame, folder: Path) -> tuple[np.ndarray, ...]:
+def scored(fit: Fit, frame: DataFrame) -> tuple[np.ndarray, ...]:
     """(points, cluster, confidence, distance, second) of every row."""
-    shape = shape_of(fit.model, frame.sparkSession, str(folder))
-    labelled = fit.model.transform(frame)
-    if not isinstance(shape, Gaussians):
-        elements = {f"x{i}": F.get(vector_to_array(VECTOR), F.lit(i)) for i in range(shape.centres.shape[1])}
-        labelled = with_losses(shape, labelled.withColumns(elements), list(elements))
-    rows = score(shape, labelled).collect()
-    if not isinstance(shape, Gaussians):
-        assert all(row[NEAREST] == row["cluster"] for row in rows if not row[DOUBTFUL])
+    rows = score(fit.model, fit.model.transform(frame)).collect()
     points = np.array([row[VECTOR].toArray() for row in rows])
     names = ("cluster", "confidence", "distance", "second_cluster")
     return points, *(np.array([row[name] for row in rows]) for name in names)
@@ -237,10 +216,10 @@ def scored(fit: Fit, frame: DataFrame, folder: Path) -> tuple[np.ndarray, ...]:
 @pytest.mark.parametrize("distance", ["euclidean", "cosine"])
 @pytest.mark.parametrize("algorithm", ["kmeans", "bisecting"])
 def test_distances_and_confidence_agree_with_numpy(
-    rays: tuple[DataFrame, np.ndarray], tmp_path: Path, algorithm: str, distance: str
+    rays: tuple[DataFrame, np.ndarray], algorithm: str, distance: str
 ) -> None:
     fit = ALGORITHMS[algorithm](rays[0], 5, 3, settings(distance))
-    points, cluster, confidence, near, second = scored(fit, rays[0], tmp_path / "scratch")
+    points, cluster, confidence, near, second = scored(fit, rays[0])
     centres = np.array(fit.model.clusterCenters())
     if distance == "cosine":
         norms = np.linalg.norm(points, axis=1)[:, None] * np.linalg.norm(centres, axis=1)
@@ -261,11 +240,11 @@ def test_distances_and_confidence_agree_with_numpy(
 
 
 def test_a_mixture_is_confident_by_probability_and_has_no_distance(
-    rays: tuple[DataFrame, np.ndarray], tmp_path: Path
+    rays: tuple[DataFrame, np.ndarray],
 ) -> None:
     frame = rays[0]
     fit = ALGORITHMS["mixture"](frame, 4, 3, settings(max_iterations=FEW))
-    _, cluster, confidence, near, second = scored(fit, frame, tmp_path / "scratch")
+    _, cluster, confidence, near, second = scored(fit, frame)
     probability = np.array([r["probability"].toArray() for r in fit.model.transform(frame).collect()])
     rows = np.arange(len(probability))
     assert (confidence == probability[rows, cluster]).all()
@@ -275,23 +254,21 @@ def test_a_mixture_is_confident_by_probability_and_has_no_distance(
     assert all(value is None for value in near)
 
 
-def test_a_customer_on_all_centres_at_once_has_no_confidence(spark: SparkSession, tmp_path: Path) -> None:
+def test_a_customer_on_all_centres_at_once_has_no_confidence(spark: SparkSession) -> None:
     points = np.array([[0.0, 0.0], [0.0, 2.0], [0.0, 0.0], [0.0, 2.0]])
     frame = canonical_layout(table(spark, points), 4)
     fit = ALGORITHMS["kmeans"](frame, 2, 1, settings())
     middle = table(spark, np.array([[0.0, 1.0], [0.0, 0.0]]))
-    _, _, confidence, near, _ = scored(fit, middle, tmp_path / "scratch")
+    _, _, confidence, near, _ = scored(fit, middle)
     assert confidence.tolist() == [0.0, 1.0]
     assert near.tolist() == [1.0, 0.0]
 
 
 @pytest.mark.parametrize("algorithm", ["kmeans", "bisecting"])
-def test_a_model_that_found_one_cluster_only_has_no_second(
-    spark: SparkSession, tmp_path: Path, algorithm: str
-) -> None:
+def test_a_model_that_found_one_cluster_only_has_no_second(spark: SparkSession, algorithm: str) -> None:
     frame = canonical_layout(table(spark, np.full((6, 2), 3.0)), 6)
     fit = ALGORITHMS[algorithm](frame, 2, 1, settings())
-    _, cluster, confidence, near, second = scored(fit, frame, tmp_path / "scratch")
+    _, cluster, confidence, near, second = scored(fit, frame)
     assert set(cluster) == {0}
     assert set(confidence) == {0.0}
     assert set(near) == {0.0}

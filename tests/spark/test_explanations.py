@@ -17,7 +17,7 @@ from spark_seg.config import ClusteringSettings, PreparationSettings
 from spark_seg.errors import InputError
 from spark_seg.kernels import Centres
 from spark_seg.pipeline.label import scored
-from spark_seg.preparation import VECTOR, canonical_layout, elements, fit_preparation, units_of
+from spark_seg.preparation import VECTOR, canonical_layout, fit_preparation, units_of
 from spark_seg.profiles import EVERYBODY, feature_importance, profile, reasons
 
 NAMES = ["recency_days", "frequency", "monetary", "response_rate"]
@@ -102,14 +102,12 @@ def test_a_saved_pipeline_is_read_back_and_what_it_says_of_customers_is_true(
     model.write().overwrite().save(str(tmp_path / "model"))
     model = PipelineModel.load(str(tmp_path / "model"))
     shape, units = read_back(spark, model, tmp_path)
-    labelled = scored(model, shape, frame).cache()
+    labelled = scored(model, frame).cache()
 
     # The numbers label every customer as the pipeline does, and give the very same vectors.
     values = raw(labelled, units.names)
     vectors = np.array([row[0].toArray() for row in model.transform(frame).select(VECTOR).collect()])
     assert units.points(values) == pytest.approx(vectors, rel=1e-12, abs=1e-12)
-    plain, names = elements(model, frame)
-    assert raw(plain, tuple(names)) == pytest.approx(vectors, rel=1e-12, abs=1e-12)
     clusters = [row["cluster"] for row in labelled.select("cluster").collect()]
     assert shape.labels(units.points(values)).tolist() == clusters
     assert len(set(clusters)) == K
@@ -176,7 +174,7 @@ def test_whole_numbers_are_changed_to_whole_numbers_within_what_customers_have(
     frame = customers(spark)
     model = fitted(frame, "standard", "kmeans")
     shape, units = read_back(spark, model, tmp_path)
-    labelled = scored(model, shape, frame)
+    labelled = scored(model, frame)
     everybody = profile(labelled, {}, NAMES)[EVERYBODY][0]
     told = reasons(labelled, shape, units, {}, F.lit(1), everybody).collect()
     bounds = {
@@ -195,11 +193,11 @@ def test_reasons_do_not_depend_on_batches(spark: SparkSession, tmp_path: Path) -
     frame = customers(spark)
     model = fitted(frame, "standard", "kmeans")
     shape, units = read_back(spark, model, tmp_path)
-    everybody = profile(scored(model, shape, frame), {}, NAMES)[EVERYBODY][0]
+    everybody = profile(scored(model, frame), {}, NAMES)[EVERYBODY][0]
 
     def told(size: int) -> list[Any]:
         spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", size)
-        frame = reasons(scored(model, shape, customers(spark)), shape, units, {}, F.lit(1), everybody)
+        frame = reasons(scored(model, customers(spark)), shape, units, {}, F.lit(1), everybody)
         return sorted(frame.collect(), key=lambda row: str(row["customer_id"]))
 
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from pyspark.ml.clustering import GaussianMixtureModel, KMeansModel
 from pyspark.ml.linalg import Vectors
 from pyspark.sql import DataFrame, SparkSession
 
-from spark_seg.clustering import DOUBTFUL, Model, mllib_model, shape_of
+from spark_seg.clustering import Model, mllib_model
 from spark_seg.config import PreparationSettings
 from spark_seg.errors import InputError
 from spark_seg.kernels import Centres, Gaussians, Tree
@@ -54,10 +54,8 @@ def by_mllib(model: PipelineModel, frame: DataFrame) -> np.ndarray:
     return np.array([row["cluster"] for row in rows])
 
 
-def check(model: PipelineModel, shape: Any, frame: DataFrame) -> tuple[np.ndarray, list[Any]]:
-    labelled = label_customers(model, shape, frame)
-    rows = labelled.frame.orderBy("customer_id").collect()
-    labelled.kept.unpersist()
+def check(model: PipelineModel, frame: DataFrame) -> tuple[np.ndarray, list[Any]]:
+    rows = scored(model, frame).orderBy("customer_id").collect()
     cluster = np.array([row["cluster"] for row in rows])
     assert (cluster == by_mllib(model, frame)).all()
     return cluster, rows
@@ -111,12 +109,7 @@ def test_every_label_is_that_of_mllib_and_the_rest_that_of_numpy(
         frame = customers(spark, points).persist()
         preparation = prepared(frame)
         model = fitted(shape, spark, distance, tmp_path / "model")
-        pipeline = PipelineModel([*preparation.stages, model])
-        cluster, rows = check(pipeline, shape, frame)
-        plain = scored(pipeline, shape, frame).orderBy("customer_id").collect()
-        doubtful = np.array([row[DOUBTFUL] for row in plain])
-        assert (cluster == [row["cluster"] for row in plain])[~doubtful].all()
-        assert doubtful.any()  # the lattice is full of ties
+        cluster, rows = check(PipelineModel([*preparation.stages, model]), frame)
         vectors = np.array(
             [r[VECTOR].toArray() for r in preparation.transform(frame).orderBy("customer_id").collect()]
         )
@@ -143,24 +136,6 @@ def test_every_label_is_that_of_mllib_and_the_rest_that_of_numpy(
         assert {row["second_confidence"] for row in rows} == {None}
 
 
-@pytest.mark.parametrize("distance", ["euclidean", "cosine"])
-def test_hardly_a_customer_is_as_good_as_on_a_border(
-    spark: SparkSession, tmp_path: Path, distance: str
-) -> None:
-    centres = RNG.uniform(1, 9, size=(6, 4))
-    frame = customers(spark, np.vstack([np.full(4, 1e-3), RNG.uniform(0.1, 10, size=(3000, 4))]))
-    preparation = prepared(frame)
-    for shape in (
-        Centres(centres, unit=distance == "cosine"),
-        Tree(centres[:5], np.array([[1, 2], [3, 4], [-1, -1], [-1, -1], [-1, -1]]), (0, 1), 3),
-    ):
-        pipeline = PipelineModel([*preparation.stages, mllib_model(shape, spark, distance, str(tmp_path))])
-        numbers = shape_of(cast(Model, pipeline.stages[-1]), spark, str(tmp_path))
-        rows = scored(pipeline, numbers, frame).select("cluster", DOUBTFUL).collect()
-        assert sum(row[DOUBTFUL] for row in rows) < 10
-        assert len({row["cluster"] for row in rows}) == numbers.k
-
-
 @pytest.mark.parametrize(("k", "d"), [(2, 1), (10, 3)])
 def test_a_mixture_gives_the_two_best_components_and_their_probabilities(
     spark: SparkSession, tmp_path: Path, k: int, d: int
@@ -174,7 +149,7 @@ def test_a_mixture_gives_the_two_best_components_and_their_probabilities(
     model = mllib_model(shape, spark, "euclidean", str(tmp_path / "model"))
     assert isinstance(model, GaussianMixtureModel)
     pipeline = PipelineModel([*prepared(frame).stages, model])
-    cluster, rows = check(pipeline, shape, frame)
+    cluster, rows = check(pipeline, frame)
     transformed = pipeline.transform(frame).orderBy("customer_id").collect()
     frame.unpersist()
     probability = np.array([row["probability"].toArray() for row in transformed])
@@ -216,10 +191,10 @@ def test_case_30_customers_who_cannot_be_measured_are_refused_and_put_into_no_se
     for bad in (math.nan, math.inf, -math.inf, 1e155):
         broken = customers(spark, np.vstack([points, [bad, 1.0]]))
         with pytest.raises(InputError, match=r"features\.f0: must be finite; got 1 values that are not"):
-            label_customers(pipeline, shape, broken)
-    labelled = label_customers(pipeline, shape, frame)
-    assert sorted(row["cluster"] for row in labelled.frame.collect()) == [0, 0, 0, 1, 1, 1]
-    labelled.kept.unpersist()
+            label_customers(pipeline, broken)
+    labelled = label_customers(pipeline, frame).frame
+    assert sorted(row["cluster"] for row in labelled.collect()) == [0, 0, 0, 1, 1, 1]
+    labelled.unpersist()
 
 
 def test_wide_code_stays_small_enough_to_be_compiled(
@@ -234,7 +209,7 @@ def test_wide_code_stays_small_enough_to_be_compiled(
     for name, value in compiled.items():
         spark.conf.set(name, value)
     try:
-        scored(PipelineModel([*preparation.stages, model]), shape, frame).explain("codegen")
+        scored(PipelineModel([*preparation.stages, model]), frame).explain("codegen")
     finally:
         for name, value in before.items():
             spark.conf.set(name, str(value))
