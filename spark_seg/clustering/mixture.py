@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 from pyspark.ml.clustering import GaussianMixture, GaussianMixtureModel
-from pyspark.ml.linalg import Vectors, VectorUDT
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql.types import StructField, StructType
 
 from spark_seg.clustering.fit import Fit
+from spark_seg.clustering.mllib import rows_of
 from spark_seg.config import ClusteringSettings
 from spark_seg.kernels import GAIN_PER_CUSTOMER
 from spark_seg.preparation import VECTOR
@@ -35,9 +35,9 @@ def prime_lapack(spark: SparkSession) -> None:
     may end in a loop for ever, in about one JVM of a hundred. This spares the JVM it runs in, all of local
     mode or one executor. A native LAPACK (`liblapack.so.3`) has no such fault.
     """
-    points = [(Vectors.dense(place, place**2),) for place in range(20)]
-    frame = spark.createDataFrame(points, StructType([StructField(VECTOR, VectorUDT())])).coalesce(1)
-    GaussianMixture(k=2, seed=0, featuresCol=VECTOR, maxIter=1).fit(frame)
+    places = np.arange(20.0)
+    points = np.column_stack([places, places**2])
+    GaussianMixture(k=2, seed=0, featuresCol=VECTOR, maxIter=1).fit(rows_of(spark, points))
 
 
 def mixture_parameters(k: int, dimensions: int) -> int:

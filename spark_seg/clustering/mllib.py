@@ -40,7 +40,7 @@ def mllib_model(shape: Shape, spark: SparkSession, distance: str, folder: str) -
     if isinstance(shape, Centres):
         return KMeans(
             k=shape.k, seed=0, featuresCol=VECTOR, predictionCol="cluster", distanceMeasure=distance
-        ).fit(_rows(spark, shape.centres))
+        ).fit(rows_of(spark, shape.centres))
     if isinstance(shape, Tree):
         return _bisecting(shape, spark, distance, folder)
     assert isinstance(shape, Gaussians)  # noqa: S101 - there are three
@@ -102,7 +102,8 @@ def _components(model: GaussianMixtureModel) -> tuple[Floats, Floats]:
     return means, np.array([row["cov"].toArray() for row in components])
 
 
-def _rows(spark: SparkSession, points: Floats) -> DataFrame:
+def rows_of(spark: SparkSession, points: Floats) -> DataFrame:
+    """Points as `vector`, in one partition."""
     schema = StructType([StructField(VECTOR, VectorUDT())])
     return spark.createDataFrame([(Vectors.dense(p.tolist()),) for p in points], schema).coalesce(1)
 
@@ -130,7 +131,7 @@ def _bisecting(tree: Tree, spark: SparkSession, distance: str, folder: str) -> B
     spread[:, 0], spread[:, 1] = 10 * np.cos(angles), 10 * np.sin(angles)
     template = BisectingKMeans(
         k=tree.k, seed=0, featuresCol=VECTOR, predictionCol="cluster", distanceMeasure=distance
-    ).fit(_rows(spark, spread))
+    ).fit(rows_of(spark, spread))
     template.write().overwrite().save(folder)
     _replace(spark, f"{folder}/data/data", rows)
     return BisectingKMeansModel.load(folder)
@@ -151,7 +152,7 @@ def _mixture(shape: Gaussians, spark: SparkSession, folder: str) -> GaussianMixt
         featuresCol=VECTOR,
         predictionCol="cluster",
         probabilityCol="probability",
-    ).fit(_rows(spark, points))
+    ).fit(rows_of(spark, points))
     template.write().overwrite().save(folder)
     _replace(spark, f"{folder}/data", [row])
     return GaussianMixtureModel.load(folder)

@@ -60,11 +60,11 @@ def load_model(spark: SparkSession, path: str, digest: str | None) -> PipelineMo
                 "Restore the folder, or train again (train_segments)"
             )
         model = PipelineModel.load(path)
-        if isinstance(model.stages[-1], GaussianMixtureModel):
-            prime_lapack(spark)
-        return model
     except _UNREADABLE as error:
         raise _unreadable(path, error) from error
+    if isinstance(model.stages[-1], GaussianMixtureModel):
+        prime_lapack(spark)
+    return model
 
 
 def model_files(spark: SparkSession, path: str, digest: str | None) -> dict[str, bytes]:
